@@ -1,0 +1,90 @@
+"""How long it takes to bring a checkpoint back into live tensors, beside `torch.load`, which checks nothing.
+
+The file lies in the page cache. Freed memory is given back to the system before each contestant, as a resume begins
+in a new process; the row "memory kept" shows torch.load without that.
+
+python benchmarks/load.py [--quick] [--rounds N] [--folder DIR]
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from holdfast.checkpoint import archive
+from holdfast.checkpoint.plain import KeyPath, tensors_of
+from side_by_side import (
+    extra_memory,
+    forget_freed_memory,
+    interleaved,
+    machine,
+    options,
+    ratio,
+    table,
+    training_state,
+)
+
+
+def save_both(ours: Path, theirs: Path, state: dict[str, Any]) -> None:
+    """Writes the same state as a Holdfast checkpoint and with plain `torch.save`."""
+    descriptor = os.open(ours, os.O_RDWR | os.O_CREAT, 0o644)
+    archive.write(descriptor, state)
+    os.close(descriptor)
+    torch.save(state, theirs)
+
+
+def copy_in(live: Mapping[KeyPath, Tensor], state: dict[str, Any]) -> None:
+    for path, tensor in tensors_of(state).items():
+        live[path].copy_(tensor)
+
+
+def main() -> None:
+    asked = options("Loading of a training state into live tensors, side by side.")
+    torch.set_num_threads(1)
+    folder = Path(tempfile.mkdtemp(prefix="holdfast-load-", dir=asked.folder))
+    ours, theirs = folder / "ours.pth", folder / "theirs.pth"
+    state = training_state(quick=asked.quick)
+    save_both(ours, theirs, state)
+    source = tensors_of(state)
+    live = {path: tensor.clone() for path, tensor in source.items()}
+    size = sum(tensor.nbytes for tensor in live.values())
+
+    contestants = {
+        "memcpy": lambda: copy_in(live, state),
+        "torch.load + copy": lambda: copy_in(live, torch.load(theirs, weights_only=True)),
+        "torch.load + copy, memory kept": lambda: copy_in(live, torch.load(theirs, weights_only=True)),
+        "torch.load (mmap) + copy": lambda: copy_in(live, torch.load(theirs, weights_only=True, mmap=True)),
+        "holdfast verify, 1 thread": lambda: archive.verify(ours, threads=1),
+        "holdfast verify": lambda: archive.verify(ours),
+        "holdfast read": lambda: archive.read(ours),
+        "holdfast load_into, 1 thread": lambda: archive.load_into(ours, live.get, threads=1),
+        "holdfast load_into": lambda: archive.load_into(ours, live.get),
+    }
+    try:
+        seconds = interleaved(contestants, asked.rounds, before=forget_freed_memory)
+        kept = "torch.load + copy, memory kept"
+        contestants[kept]()
+        seconds |= {kept: interleaved({kept: contestants[kept]}, asked.rounds, before=lambda: None)[kept]}
+        peak = extra_memory(contestants["holdfast load_into"])
+    finally:
+        shutil.rmtree(folder)
+    print(f"{machine()}\n{size / 1e6:.0f} MB in {len(live)} tensors, {asked.rounds} rounds, in {asked.folder}\n")
+    print(table(seconds, size, ["memcpy", "torch.load + copy"]))
+    speed = 1 / ratio(seconds, "holdfast verify, 1 thread", "memcpy")
+    print(
+        f"\nA verified load takes {ratio(seconds, 'holdfast load_into', 'torch.load + copy'):.2f} of an unverified "
+        f"torch.load + copy (goal 0.35; {ratio(seconds, 'holdfast load_into', kept):.2f} where torch.load finds its "
+        f"memory kept), with {peak:.0f} MB of extra memory (goal 64); verifying runs at {speed:.2f} of the speed of "
+        f"memcpy with one thread (goal 0.85)."
+    )
+
+
+if __name__ == "__main__":
+    main()

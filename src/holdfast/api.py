@@ -1,0 +1,73 @@
+"""Holdfast from Python: the names that `import holdfast` offers."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from holdfast.config import Config, load_layer, plain_layer, resolve
+from holdfast.engine.system import System
+from holdfast.errors import RunError
+from holdfast.launch import existing_run, resume, start
+from holdfast.run.find import find_checkpoint
+from holdfast.systems import load_system
+from holdfast.trained import TrainedRun, load_trained
+
+
+def train(
+    system: System | str, config: Mapping[str, Any] | Config | str | Path | None = None, *, resume_run: bool = False
+) -> Path:
+    """Trains a system in a new run folder and gives the folder.
+
+    Args:
+        system: A system of your own, or the name of a built-in one.
+        config: What differs from the system's defaults: a mapping, a YAML file, or a whole configuration.
+        resume_run: Whether the run of that name is continued when it is there already.
+
+    Raises:
+        UserError: Before anything is created.
+    """
+    chosen = load_system(system) if isinstance(system, str) else system
+    named = plain_layer({"system": system if isinstance(system, str) else chosen.name}, "holdfast.train")
+    resolved = resolve(chosen.config, [named, _layer(config)])
+    if resume_run and (folder := existing_run(chosen, resolved)) is not None:
+        outcome = resume(
+            folder,
+            stage=None,
+            load_system=lambda name: chosen,
+            options=lambda system: _layer(config),
+            command=sys.argv,
+        )
+    else:
+        outcome = start(chosen, resolved, command=sys.argv)
+    return outcome.folder.path
+
+
+def load_run(path: str | Path, *, checkpoint: str | None = None, system: System | None = None) -> TrainedRun:
+    """Gives a trained run for prediction: `.model`, `.config`, `.epoch`, `.metrics`; touches nothing in its folder.
+
+    Args:
+        path: A run folder, its name, or a checkpoint in it.
+        checkpoint: "latest", "best" or a file of the run; by default the best, else the latest.
+        system: The system, when it cannot be found by the name in the run's configuration.
+    """
+    folder, _, file = find_checkpoint(str(path), choice=checkpoint, prefer=("best", "latest"))
+    if file is None:
+        raise RunError(
+            f"`{path}` must have a checkpoint, but got a run without one; "
+            f"train it first: holdfast resume {folder.path}."
+        )
+    return load_trained(
+        file,
+        load_system=load_system if system is None else lambda name: system,
+        options=lambda system: plain_layer({}, "holdfast.load_run"),
+    )
+
+
+def _layer(config: Mapping[str, Any] | Config | str | Path | None) -> Any:
+    if isinstance(config, str | Path):
+        return load_layer(Path(config))
+    values = config.model_dump(mode="json") if isinstance(config, Config) else dict(config or {})
+    return plain_layer(values, "holdfast.train")

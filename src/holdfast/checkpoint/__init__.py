@@ -1,0 +1,1 @@
+"""Checkpoints: the file, the folder of them, and what is kept."""

@@ -1,0 +1,198 @@
+"""Checkpoints for anybody's script: one class and two functions, usable without the rest of Holdfast."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from holdfast import durable, randomness
+from holdfast.checkpoint import archive
+from holdfast.checkpoint.fit import check_fit
+from holdfast.checkpoint.retention import Keep
+from holdfast.checkpoint.store import BEST, Store
+
+VERSION = 1
+
+
+class CheckpointManager:
+    """The checkpoints of a script of your own, in one folder: saved whole, read only when whole.
+
+    Args:
+        output_dir: Where the files are; created at the first save.
+        save_optimizer: Whether the optimizer's state is stored. Without it an Adam checkpoint is a third of the size,
+            and a resumed training starts the optimizer anew.
+        keep_last_n: How many numbered checkpoints are kept, besides the latest and the best.
+    """
+
+    def __init__(self, output_dir: str | Path, save_optimizer: bool = True, keep_last_n: int = 3) -> None:
+        self._store = Store(Path(output_dir), Keep(last=keep_last_n))
+        self._save_optimizer = save_optimizer
+
+    def save_checkpoint(
+        self,
+        epoch: int,
+        model: nn.Module,
+        optimizer: Any = None,
+        scheduler: Any = None,
+        scaler: Any = None,
+        metric: float | None = None,
+        metrics: Mapping[str, Any] | None = None,
+        config: Mapping[str, Any] | None = None,
+        is_best: bool = False,
+    ) -> Path:
+        """Saves the state after `epoch` finished epochs as `checkpoint_epochN.pth` and as the latest; gives the file.
+
+        Anything with a `state_dict` will do for optimizer, scheduler and scaler; the states of the random generators
+        are stored as well.
+
+        Raises:
+            CheckpointError: For a value that is not plain, by its name.
+            OSError: When the disk refuses; what stood before still stands.
+        """
+        state = _state(
+            model,
+            optimizer=optimizer if self._save_optimizer else None,
+            scheduler=scheduler,
+            scaler=scaler,
+            epoch=epoch,
+            step=0,
+            metrics=metrics,
+        )
+        state |= {"metric": metric, "config": dict(config) if config is not None else None}
+        state["rng_state"] = randomness.capture()
+        return self._store.save(state, number=f"epoch{epoch}", is_best=is_best)
+
+    def load_checkpoint(
+        self, path: str | Path, model: nn.Module, optimizer: Any = None, device: str = "cpu"
+    ) -> dict[str, Any]:
+        """Puts a checkpoint's weights, and the optimizer's state if both are there, back; gives the whole dictionary.
+
+        Every byte is checked before anything is touched.
+
+        Raises:
+            DamagedCheckpoint: When a byte is not what was written; no other file is used instead.
+            CheckpointMismatch: When the weights do not fit the model.
+        """
+        return load_checkpoint(path, model, optimizer, device=device, restore_rng_state=False)
+
+    def latest(self) -> Path | None:
+        """Gives the latest checkpoint's file; None when there is none."""
+        return self._store.latest()
+
+    def best(self) -> Path | None:
+        """Gives the best checkpoint's file; None when there is none."""
+        return self._store.best()
+
+
+def save_checkpoint(
+    model: nn.Module,
+    optimizer: Any,
+    epoch: int,
+    step: int,
+    metrics: Mapping[str, Any] | None,
+    output_dir: str | Path,
+    filename: str = "checkpoint.pth",
+    scheduler: Any = None,
+    scaler: Any = None,
+    best_metric: float | None = None,
+    save_rng_state: bool = True,
+    is_best: bool = False,
+) -> Path:
+    """Saves one checkpoint, durably, in place of what had its name, and gives the file.
+
+    With `is_best` it is `checkpoint_best.pth` as well, sharing its bytes.
+
+    Raises:
+        CheckpointError: For a value that is not plain, by its name.
+        OSError: When the disk refuses; what stood before still stands.
+    """
+    state = _state(
+        model, optimizer=optimizer, scheduler=scheduler, scaler=scaler, epoch=epoch, step=step, metrics=metrics
+    )
+    state["best_metric"] = best_metric
+    if save_rng_state:
+        state["rng_state"] = randomness.capture()
+    folder = Path(output_dir)
+    durable.make_folder(folder)
+    with durable.replacing(folder / filename) as descriptor:
+        archive.write(descriptor, state)
+    if is_best:
+        durable.link(folder / filename, folder / BEST)
+    return folder / filename
+
+
+def load_checkpoint(
+    checkpoint_path: str | Path,
+    model: nn.Module,
+    optimizer: Any = None,
+    scheduler: Any = None,
+    scaler: Any = None,
+    device: str = "cpu",
+    restore_rng_state: bool = True,
+) -> dict[str, Any]:
+    """Puts back what a checkpoint holds of the given parts, and gives the whole dictionary, tensors on `device`.
+
+    A part that is given but not in the file stays as it is. Every byte is checked before anything is touched.
+
+    Raises:
+        DamagedCheckpoint: When a byte is not what was written; no other file is used instead.
+        CheckpointMismatch: When the weights do not fit the model.
+    """
+    state = archive.read(checkpoint_path)
+    target = _unwrapped(model)
+    check_fit(str(checkpoint_path), target.state_dict(), state["model_state_dict"])
+    target.load_state_dict(state["model_state_dict"])
+    parts = {"optimizer": optimizer, "scheduler": scheduler, "scaler": scaler}
+    for name, part in parts.items():
+        saved = state.get(f"{name}_state_dict")
+        if part is not None and saved is not None:
+            part.load_state_dict(saved)
+    if restore_rng_state and state.get("rng_state") is not None:
+        randomness.restore(state["rng_state"])
+    return state if torch.device(device).type == "cpu" else _moved(state, torch.device(device))
+
+
+def _state(
+    model: nn.Module,
+    *,
+    optimizer: Any,
+    scheduler: Any,
+    scaler: Any,
+    epoch: int,
+    step: int,
+    metrics: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    state: dict[str, Any] = {
+        "version": VERSION,
+        "stage": "train",
+        "epoch": epoch,
+        "step": step,
+        "model_state_dict": _unwrapped(model).state_dict(),
+        "metrics": dict(metrics) if metrics is not None else None,
+        "timestamp": datetime.now().isoformat(timespec="seconds"),
+    }
+    for name, part in {"optimizer": optimizer, "scheduler": scheduler, "scaler": scaler}.items():
+        if part is not None:
+            state[f"{name}_state_dict"] = part.state_dict()
+    return state
+
+
+def _unwrapped(model: nn.Module) -> nn.Module:
+    """Gives the network inside a wrapper for parallel training, so that the names are those of the network."""
+    is_wrapper = isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel)
+    return model.module if is_wrapper else model
+
+
+def _moved(value: Any, device: torch.device) -> Any:
+    if isinstance(value, Tensor):
+        return value.to(device)
+    if isinstance(value, dict):
+        return {key: item if key == "rng_state" else _moved(item, device) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_moved(item, device) for item in value)
+    return value

@@ -1,0 +1,241 @@
+"""The folder of checkpoints of one stage: saving, the newest good one, the best, and what is kept.
+
+Nothing is remembered beside the files: what is latest, best and to be kept is read from the folder each time, so it
+survives kills, copies and moves. Each change is one rename, link or removal, so it may be interrupted anywhere.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from holdfast import durable
+from holdfast.checkpoint import archive
+from holdfast.checkpoint.retention import FEWEST, Keep, Numbered
+from holdfast.errors import CheckpointError, DamagedCheckpoint
+
+LATEST = "checkpoint_latest.pth"
+BEST = "checkpoint_best.pth"
+BEST_WEIGHTS = "weights_best.pth"
+_NUMBERED = re.compile(r"checkpoint_(epoch|step)\d+\.pth")
+
+
+class Store:
+    """The checkpoints in one folder: like a dictionary of states that survives power cuts.
+
+    One process at a time may change a folder: the first call that would takes its lock.
+
+    Args:
+        folder: Where the files are; created at the first save.
+        keep: What is kept of the numbered ones; the latest and the best always are.
+        tell: Is told, in one line, what a person should know (a damaged file that was set aside).
+    """
+
+    def __init__(self, folder: Path, keep: Keep | None = None, *, tell: Callable[[str], None] = print) -> None:
+        self.folder = folder
+        self.keep = keep or Keep()
+        self._tell = tell
+        self._lock = durable.Lock(folder / ".lock")
+        self._good: set[tuple[int, int]] = set()
+
+    def save(self, state: Mapping[str, Any], *, number: str | None = None, is_best: bool = False) -> Path:
+        """Writes a state, durably, and gives its file.
+
+        The state gets the names `latest`, the number (`epoch10`, `step1200`) and `best` as asked; all of them share
+        its bytes. Only when they stand are older checkpoints removed.
+
+        Raises:
+            OSError: When the disk refuses; what stood before still stands.
+            CheckpointError: When the state holds what cannot be stored, or another process has the folder.
+        """
+        durable.make_folder(self.folder)
+        self._take()
+        path = self.folder / (f"checkpoint_{number}.pth" if number else LATEST)
+        with durable.replacing(path) as descriptor:
+            archive.write(descriptor, state)
+        self._good.add(_identity(path))
+        if number:
+            durable.link(path, self.folder / LATEST)
+        if is_best:
+            self._make_best(path, state)
+        self.prune()
+        return path
+
+    def latest(self) -> Path | None:
+        """Gives the latest checkpoint's file, unread; None when there is none."""
+        path = self.folder / LATEST
+        return path if path.exists() else None
+
+    def best(self) -> Path | None:
+        """Gives the best checkpoint's file, unread; None when there is none."""
+        path = self.folder / BEST
+        return path if path.exists() else None
+
+    def load_newest(self) -> tuple[Path, dict[str, Any]] | None:
+        """Gives the newest good checkpoint and its state, every byte checked; None when there is none.
+
+        A damaged file is set aside as `NAME.damaged` and named, and the next older one is tried.
+        """
+        if not self.folder.is_dir():
+            return None
+        self._take()
+        for path in self._newest_first():
+            try:
+                state = archive.read(path)
+            except DamagedCheckpoint as error:
+                self._set_aside(path, error)
+                continue
+            self._good.add(_identity(path))
+            self._mend_links(path, state)
+            return path, state
+        return None
+
+    def explain(self) -> dict[str, list[str]]:
+        """Gives, for each numbered checkpoint, the rules that keep it; those without a rule would be removed."""
+        return self.keep.reasons(self._numbered())
+
+    def prune(self) -> list[Path]:
+        """Removes the numbered checkpoints that no rule keeps, oldest first, and gives their files.
+
+        Before anything is removed, two of those that stay have been written or checked whole by this process.
+        """
+        self._take()
+        while True:
+            reasons = self.explain()
+            removable = [self.folder / name for name, why in reasons.items() if not why]
+            staying = [self.folder / name for name, why in reasons.items() if why]
+            if not removable:
+                return []
+            if self._are_good(staying):
+                break
+        for path in reversed(removable):
+            path.unlink()
+        durable.fsync_folder(self.folder)
+        return removable
+
+    def space(self, path: Path) -> str:
+        """Says, in one line, what checkpoints like this one take and what room there is."""
+        kept = max(self.keep.last, FEWEST)
+        free = shutil.disk_usage(self.folder).free
+        return (
+            f"a checkpoint is {_size(path.stat().st_size)}; the last {kept} are kept, the latest and the best; "
+            f"{_size(free)} are free"
+        )
+
+    def close(self) -> None:
+        """Lets another process have the folder."""
+        self._lock.release()
+
+    def _take(self) -> None:
+        """Takes the folder's lock; then every temporary file in it was left by a process that is gone."""
+        if self._lock.is_mine:
+            return
+        if not self._lock.acquire():
+            raise CheckpointError(
+                f"`{self.folder}` must be written by one process at a time, but another one has it; "
+                "wait for it or stop it."
+            )
+        durable.remove_temporary_files(self.folder)
+
+    def _newest_first(self) -> list[Path]:
+        """Every checkpoint but the best by what it has done, newest first, each file once; then the best."""
+        counted = []
+        seen: set[int] = set()
+        for path in self._named(lambda name: name == LATEST or _NUMBERED.fullmatch(name)):
+            counters = self._counters(path)
+            if counters is not None and path.stat().st_ino not in seen:
+                seen.add(path.stat().st_ino)
+                counted.append(((counters["step"], counters["epoch"], path.name != LATEST), path))
+        newest = [path for _, path in sorted(counted, reverse=True)]
+        best = self.best()
+        return newest + ([best] if best and best.stat().st_ino not in seen else [])
+
+    def _numbered(self) -> list[Numbered]:
+        found = []
+        for path in self._named(_NUMBERED.fullmatch):
+            counters = self._counters(path)
+            if counters is not None:
+                found.append(Numbered(path.name, counters["epoch"], counters["step"], counters.get("metric")))
+        return found
+
+    def _named(self, wanted: Callable[[str], object]) -> list[Path]:
+        return [path for path in sorted(self.folder.glob("checkpoint_*.pth")) if wanted(path.name)]
+
+    def _counters(self, path: Path) -> dict[str, Any] | None:
+        """Gives what a checkpoint says of itself; None for one that is damaged (then set aside) or not ours."""
+        try:
+            return archive.read_counters(path)
+        except DamagedCheckpoint as error:
+            self._set_aside(path, error)
+        except CheckpointError as error:
+            self._tell(str(error))
+        return None
+
+    def _are_good(self, staying: list[Path]) -> bool:
+        """Makes sure that enough of the newest are good; a damaged one is set aside and makes the answer no."""
+        for path in staying[:FEWEST]:
+            if _identity(path) not in self._good:
+                try:
+                    archive.verify(path)
+                except DamagedCheckpoint as error:
+                    self._set_aside(path, error)
+                    return False
+                self._good.add(_identity(path))
+        return True
+
+    def _make_best(self, path: Path, state: Mapping[str, Any]) -> None:
+        durable.link(path, self.folder / BEST)
+        with durable.replacing(self.folder / BEST_WEIGHTS) as descriptor:
+            archive.write(descriptor, state["model_state_dict"])
+
+    def _mend_links(self, path: Path, state: Mapping[str, Any]) -> None:
+        """Finishes what a kill between a save and its links left undone."""
+        latest = self.folder / LATEST
+        if path != latest and not self._holds(latest, state):
+            durable.link(path, latest)
+        is_best = state.get("best_step") == state["step"] and state.get("metric") == state.get("best_metric")
+        if is_best and state.get("metric") is not None and not self._best_is_whole(state):
+            self._make_best(path, state)
+
+    def _best_is_whole(self, state: Mapping[str, Any]) -> bool:
+        weights = self.folder / BEST_WEIGHTS
+        if not (self._holds(self.folder / BEST, state) and weights.exists()):
+            return False
+        return weights.stat().st_mtime_ns >= (self.folder / BEST).stat().st_mtime_ns
+
+    def _holds(self, path: Path, state: Mapping[str, Any]) -> bool:
+        if not path.exists():
+            return False
+        counters = self._counters(path)
+        return counters is not None and all(counters[name] == state[name] for name in ("step", "epoch"))
+
+    def _set_aside(self, path: Path, error: CheckpointError) -> None:
+        """Renames a damaged file, and takes its other names (latest, best) from it."""
+        others = [other for other in self._named(lambda name: name != path.name) if other.samefile(path)]
+        aside = path.with_name(f"{path.name}.damaged")
+        counter = 2
+        while aside.exists():
+            aside = path.with_name(f"{path.name}.damaged-{counter}")
+            counter += 1
+        os.rename(path, aside)
+        for other in others:
+            other.unlink()
+        durable.fsync_folder(path.parent)
+        self._tell(f"{error} It is set aside as {aside.name}.")
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_ino, status.st_mtime_ns
+
+
+def _size(count: float) -> str:
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"

@@ -1,0 +1,188 @@
+"""Batches: what each step trains on, known before any worker sees it, from any position at once.
+
+The microbatches of step *t* are a pure function of the order and *t*. Workers only fetch what they are told, so their
+number and how far they read ahead change nothing; going on at a position reads nothing that was read before.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Dataset, default_collate
+
+from holdfast.data.order import Order
+from holdfast.errors import SampleError, UserError
+from holdfast.randomness import Keys, seed_all, undisturbed
+
+
+@dataclass(frozen=True)
+class Microbatch:
+    """Which samples one forward and backward uses."""
+
+    epoch: int
+    step: int
+    number: int
+    indices: Sequence[int]
+
+
+@dataclass(frozen=True)
+class StepBatch:
+    """What one optimizer step trains on."""
+
+    microbatches: Sequence[Any]
+    samples: int
+
+
+class Composer(Dataset[Any]):
+    """Like a data set whose items are whole batches: `composer[microbatch]` fetches and collates its samples.
+
+    Before each sample Python's, NumPy's and torch's generators are set from (seed, stage, epoch, index), so any
+    ordinary data set with random augmentation gives the same sample again, whoever asks for it and when.
+    """
+
+    def __init__(
+        self, dataset: Dataset[Any], collate: Callable[[list[Any]], Any] | None, seed: int, stage: str
+    ) -> None:
+        self.dataset = dataset
+        self._collate = collate or default_collate
+        self._seed = (seed, stage)
+        self._make_keys()
+
+    def _make_keys(self) -> None:
+        self._sample_key = Keys(*self._seed, "sample")
+        self._collate_key = Keys(*self._seed, "collate")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"dataset": self.dataset, "_collate": self._collate, "_seed": self._seed}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._make_keys()
+
+    def __getitem__(self, microbatch: Microbatch) -> Any:
+        samples = [self._sample(microbatch.epoch, index) for index in microbatch.indices]
+        seed_all(self._collate_key(microbatch.step, microbatch.number))
+        return self._collate(samples)
+
+    def _sample(self, epoch: int, index: int) -> Any:
+        seed_all(self._sample_key(epoch, index))
+        try:
+            return self.dataset[index]
+        except Exception as error:
+            raise SampleError(
+                f"the data set must give sample {index}, but it raised {type(error).__name__}: {error}; "
+                f"mend or leave out that sample, then resume."
+            ) from error
+
+
+class Batches:
+    """The batches of a run: like a `DataLoader` that starts at any step at no cost and never runs out.
+
+    Args:
+        composer: Fetches the samples.
+        order: Which sample stands at which position.
+        batch_size: Samples per step, accumulation included.
+        accumulation: Microbatches per step.
+        workers: Processes that fetch samples; 0 fetches in this one.
+    """
+
+    def __init__(
+        self, composer: Composer, order: Order, *, batch_size: int, accumulation: int = 1, workers: int = 0
+    ) -> None:
+        if batch_size % accumulation:
+            raise UserError(
+                f"`training.batch_size` must be a multiple of `training.accumulation`, but got {batch_size} and "
+                f"{accumulation}; choose a batch size such as {(batch_size // accumulation + 1) * accumulation}."
+            )
+        self._composer = composer
+        self._order = order
+        self._batch_size = batch_size
+        self._microbatch_size = batch_size // accumulation
+        self._workers = workers
+        self.steps_per_epoch = -(-order.length // batch_size)
+
+    @property
+    def num_samples(self) -> int:
+        """Samples per epoch."""
+        return self._order.length
+
+    def plan(self, step: int) -> list[Microbatch]:
+        """Gives the microbatches of a step of the run (counted from 0)."""
+        epoch, step_in_epoch = divmod(step, self.steps_per_epoch)
+        start = step_in_epoch * self._batch_size
+        indices = self._order.indices(epoch, start, start + self._batch_size)
+        size = self._microbatch_size
+        return [
+            Microbatch(epoch, step, number, indices[first : first + size])
+            for number, first in enumerate(range(0, len(indices), size))
+        ]
+
+    @contextmanager
+    def from_step(self, step: int) -> Iterator[Generator[StepBatch, None, None]]:
+        """Opens the endless stream of batches that begins with `step`; workers end with the block."""
+        with closing(self._stream(step)) as stream:
+            yield stream
+
+    def epoch(self, epoch: int = 0) -> Iterator[Any]:
+        """Gives the batches of one epoch, each step's microbatches one after another."""
+        first = epoch * self.steps_per_epoch
+        with self.from_step(first) as stream:
+            for batch in islice(stream, self.steps_per_epoch):
+                yield from batch.microbatches
+
+    def _stream(self, step: int) -> Generator[StepBatch, None, None]:
+        with closing(self._fetched(step)) as fetched:
+            while True:
+                planned = self.plan(step)
+                yield StepBatch(list(islice(fetched, len(planned))), sum(len(part.indices) for part in planned))
+                step += 1
+
+    def _fetched(self, step: int) -> Generator[Any, None, None]:
+        if self._workers == 0:
+            for microbatch in self._planned(step):
+                with undisturbed():
+                    batch = self._composer[microbatch]
+                yield batch
+        loader = DataLoader(
+            self._composer,
+            batch_size=None,
+            sampler=_Planned(self, step),
+            collate_fn=_as_it_is,
+            num_workers=self._workers,
+            pin_memory=torch.cuda.is_available(),
+            worker_init_fn=_leave_interrupts_to_the_parent,
+            generator=torch.Generator(),  # its own, so that starting workers draws nothing from the run's
+        )
+        yield from loader
+
+    def _planned(self, step: int) -> Iterator[Microbatch]:
+        while True:
+            yield from self.plan(step)
+            step += 1
+
+
+class _Planned:
+    """The endless list of microbatches in the form that a `DataLoader` takes as its sampler."""
+
+    def __init__(self, batches: Batches, step: int) -> None:
+        self._batches = batches
+        self._step = step
+
+    def __iter__(self) -> Iterator[Microbatch]:
+        return self._batches._planned(self._step)
+
+
+def _leave_interrupts_to_the_parent(worker: int) -> None:
+    # Ctrl-C reaches the whole process group: a worker that died of it would take the step in progress with it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch

@@ -1,0 +1,156 @@
+"""Files that survive a power cut: write, fsync, rename, fsync of the folder; links; locks of living processes.
+
+A file that these functions have written is either the old one or the new one, never half of each, and is on the
+disk when they return. An error of fsync is never answered by a second fsync: the pages may already be marked clean.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_NO_HARD_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV, errno.EINVAL}
+_COPY_AT_ONCE = 1 << 30
+
+
+def fsync_folder(folder: Path) -> None:
+    """Makes the entries of a folder durable: files that were created, renamed or removed in it."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def temporary_beside(path: Path) -> Path:
+    """Gives the name of this process's temporary file for `path`, in the same folder."""
+    return path.with_name(f".{path.name}.tmp-{os.getpid()}")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[int]:
+    """Opens a new file that takes the place of `path`, durably, when the block ends without an error.
+
+    Yields a file descriptor. When the block raises, `path` stays as it was and the new file is removed.
+    """
+    temporary = temporary_beside(path)
+    descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
+    try:
+        try:
+            yield descriptor
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    fsync_folder(path.parent)
+
+
+def write_file(path: Path, content: str | bytes) -> None:
+    """Replaces `path` by a file with this content, durably and atomically."""
+    data = content.encode() if isinstance(content, str) else content
+    with replacing(path) as descriptor:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(descriptor, view) :]
+
+
+def remove_temporary_files(folder: Path) -> None:
+    """Removes the temporary files that other processes have left in a folder; call it only with its lock held."""
+    for path in folder.glob(".*.tmp-*"):
+        if not path.name.endswith(f".tmp-{os.getpid()}"):
+            path.unlink(missing_ok=True)
+
+
+def link(source: Path, target: Path) -> None:
+    """Makes `target` another name of the file `source`, durably, replacing what had that name.
+
+    On file systems without hard links (FAT, some network ones) `target` becomes a copy instead.
+    """
+    temporary = temporary_beside(target)
+    temporary.unlink(missing_ok=True)
+    try:
+        os.link(source, temporary)
+    except OSError as error:
+        if error.errno not in _NO_HARD_LINKS:
+            raise
+        _copy(source, target)
+        return
+    os.replace(temporary, target)
+    # Renaming onto a name of the very same file does nothing, by POSIX, and leaves the temporary name behind.
+    temporary.unlink(missing_ok=True)
+    fsync_folder(target.parent)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Makes `target` a copy, durably; where the file system can, the two share their bytes until one changes."""
+    with replacing(target) as copy, open(source, "rb") as original:
+        while os.copy_file_range(original.fileno(), copy, _COPY_AT_ONCE):
+            pass
+
+
+def make_folder(folder: Path) -> None:
+    """Creates a folder and its parents, durably; one that exists already is fine."""
+    missing = []
+    while not folder.is_dir():
+        missing.append(folder)
+        folder = folder.parent
+    for new in reversed(missing):
+        new.mkdir(exist_ok=True)
+        fsync_folder(new.parent)
+
+
+class Lock:
+    """A lock on a file that ends with the process that holds it, however that process ends.
+
+    Forked children (data loader workers) do not hold it: they may outlive a killed parent by some seconds.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._descriptor: int | None = None
+        forget = weakref.WeakMethod(self.release)
+        os.register_at_fork(after_in_child=lambda: (release := forget()) and release())
+
+    def acquire(self) -> bool:
+        """Takes the lock and says whether that was possible; never waits."""
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return False
+        self._descriptor = descriptor
+        return True
+
+    @property
+    def is_mine(self) -> bool:
+        """Whether this object holds the lock."""
+        return self._descriptor is not None
+
+    def release(self) -> None:
+        """Gives the lock back; the file stays, for removing it could let two processes lock two files."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def is_held(self) -> bool:
+        """Says whether a living process (this one included) holds the lock, without taking or creating it."""
+        try:
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False

@@ -1,0 +1,82 @@
+"""When a training is saved, and under which names."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from holdfast.checkpoint.store import Store
+from holdfast.clock import Clock
+from holdfast.engine.training import Training
+
+LATEST_AT_LEAST_EVERY = 600.0
+"""Seconds after which the latest state is saved even when no interval is due."""
+
+
+class Saver:
+    """Saves a training into a folder of checkpoints when its plan says so.
+
+    A save that fails (a full disk) is told in one line and does not stop the training: the last good checkpoint is
+    untouched, and the next interval tries again.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        capture: Callable[[Training], dict[str, Any]],
+        tell: Callable[[str], None],
+        *,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._capture = capture
+        self._tell = tell
+        self._now = now
+        self._saved_at = now()
+        self._numbered_at = now()
+        self.failures = 0
+        """How many saves have failed."""
+        self.last_saved: Path | None = None
+        """The newest good checkpoint of this process."""
+
+    def save_when_due(self, training: Training, before: Clock) -> None:
+        """Saves when something has become due since the clock `before`."""
+        after = training.clock
+        is_best = training.record.best_step == after.step and training.record.evaluated_at == after.step
+        is_over = training.plan.is_over(after) and training.record.evaluated_at == after.step
+        is_numbered = is_over or training.save_plan.is_due(before, after) or self._interval_is_over(training)
+        is_late = self._now() - self._saved_at >= LATEST_AT_LEAST_EVERY
+        if is_numbered or is_best or is_late or after.epoch > before.epoch:
+            self.save(training, number=_number(training, before) if is_numbered else None, is_best=is_best)
+
+    def save(self, training: Training, *, number: str | None = None, is_best: bool = False) -> None:
+        """Saves the latest state now; also under a number, and as the best, when asked."""
+        self._saved_at = self._now()
+        if number:
+            self._numbered_at = self._saved_at
+        try:
+            saved = self._store.save(self._capture(training), number=number, is_best=is_best)
+        except OSError as error:
+            self.failures += 1
+            self._tell(
+                f"could not save step {training.clock.step}: {error.strerror or error}; training goes on, "
+                f"the last good checkpoint is untouched ({self._store.latest() or 'there is none yet'}), "
+                "and the next save tries again"
+            )
+            return
+        if self.last_saved is None:
+            self._tell(self._store.space(saved))
+        self.last_saved = saved
+
+    def _interval_is_over(self, training: Training) -> bool:
+        elapsed = self._now() - self._numbered_at
+        return any(every.unit == "seconds" and elapsed >= every.count for every in training.save_plan.every)
+
+
+def _number(training: Training, before: Clock) -> str:
+    clock = training.clock
+    if training.save_plan.unit == "epochs" and clock.epoch > before.epoch:
+        return f"epoch{clock.epoch}"
+    return f"step{clock.step}"

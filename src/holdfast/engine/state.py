@@ -1,0 +1,159 @@
+"""The state of a training as a dictionary of plain values and tensors, and back: part by part, by name.
+
+Nothing is restored in part. A part that is missing, unexpected or of another shape stops a resume with its name.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from holdfast import randomness
+from holdfast.checkpoint.fit import check_fit
+from holdfast.clock import Clock
+from holdfast.data.order import ORDER_VERSION
+from holdfast.engine.training import Record, Training
+from holdfast.engine.update import Tally
+from holdfast.errors import CheckpointMismatch
+
+VERSION = 1
+
+
+def capture(
+    training: Training, *, config: Mapping[str, Any], journal: Mapping[str, Any], with_optimizer: bool
+) -> dict[str, Any]:
+    """Gives everything that going on exactly needs, as it is now; tensors are the live ones.
+
+    Args:
+        training: What is captured.
+        config: The resolved configuration, as plain values.
+        journal: Where the curves end, as the journal gives it.
+        with_optimizer: Whether the optimizer's state is part of it.
+    """
+    learner, record = training.learner, training.record
+    state = {
+        "version": VERSION,
+        **training.clock.as_dict(),
+        "model_state_dict": learner.model.state_dict(),
+        "scheduler_state_dict": {"base_rates": list(learner.base_rates), "rate": record.rate},
+        "scaler_state_dict": None,
+        "ema_state_dict": None,
+        "rng_state": randomness.capture(),
+        "data_state": _data_state(training),
+        "metric": record.metric,
+        "best_metric": record.best_metric,
+        "best_step": record.best_step,
+        "metrics": dict(record.metrics),
+        "history": {
+            "evaluated_at": record.evaluated_at,
+            "tally": {
+                "weight": record.tally.weight,
+                "total": record.tally.total,
+                "parts": dict(record.tally.parts),
+            },
+            "journal": dict(journal),
+        },
+        "config": dict(config),
+        "metadata": {
+            "system": config.get("system"),
+            "stage": training.clock.stage,
+            "world_size": 1,
+            "torch": str(torch.__version__),
+            "threads": torch.get_num_threads(),
+            "device": str(learner.device),
+            "pid": os.getpid(),
+        },
+        "timestamp": datetime.now().isoformat(timespec="seconds"),
+    }
+    if with_optimizer:
+        state["optimizer_state_dict"] = learner.optimizer.state_dict()
+    return state
+
+
+def restore(training: Training, state: Mapping[str, Any]) -> bool:
+    """Puts a captured state back into a training, and says whether the optimizer's was among it.
+
+    Raises:
+        CheckpointMismatch: When a part does not fit; the training is then not to be used.
+    """
+    _check_version(state)
+    _check_data(_data_state(training), state["data_state"])
+    check_fit("model_state_dict", training.learner.model.state_dict(), state["model_state_dict"])
+    training.learner.model.load_state_dict(state["model_state_dict"])
+    has_optimizer = "optimizer_state_dict" in state
+    if has_optimizer:
+        _restore_optimizer(training.learner.optimizer, state["optimizer_state_dict"])
+    training.clock = Clock(**{name: state[name] for name in ("stage", "epoch", "step", "samples")})
+    training.record = _record(state)
+    randomness.restore(state["rng_state"])
+    return has_optimizer
+
+
+def _data_state(training: Training) -> dict[str, int]:
+    return {"order_version": ORDER_VERSION, "length": training.batches.num_samples}
+
+
+def _check_version(state: Mapping[str, Any]) -> None:
+    if state.get("version") != VERSION:
+        raise CheckpointMismatch(
+            f"`version` of the checkpoint must be {VERSION}, but got {state.get('version')!r}; "
+            "use the release of Holdfast that wrote it."
+        )
+
+
+def _check_data(ours: Mapping[str, int], theirs: Mapping[str, int]) -> None:
+    if ours["length"] != theirs["length"]:
+        raise CheckpointMismatch(
+            f"the training data must have the {theirs['length']} samples that the run began with, but got "
+            f"{ours['length']}; bring back the same data, or start a new run with --init-from."
+        )
+    if ours != theirs:
+        raise CheckpointMismatch(
+            f"`data_state` must be {dict(ours)}, but got {dict(theirs)}; use the release of Holdfast that wrote it."
+        )
+
+
+def _restore_optimizer(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
+    """Restores the moments, and keeps the rates and other settings of the configuration."""
+    configured = [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
+    sizes = [len(group["params"]) for group in optimizer.param_groups]
+    saved_sizes = [len(group["params"]) for group in state["param_groups"]]
+    if sizes != saved_sizes:
+        raise CheckpointMismatch(
+            f"`optimizer_state_dict` must hold parameter groups of {sizes} parameters, but got {saved_sizes}; "
+            "use the configuration that it was saved with."
+        )
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for number, values in state["state"].items():
+        for name, value in values.items():
+            if isinstance(value, Tensor) and value.dim() > 0 and value.shape != parameters[number].shape:
+                raise CheckpointMismatch(
+                    f"`optimizer_state_dict` must fit the parameters, but {name} of parameter {number} is "
+                    f"{list(value.shape)} instead of {list(parameters[number].shape)}; "
+                    "use the configuration that it was saved with."
+                )
+    optimizer.load_state_dict(dict(state))
+    for group, settings in zip(optimizer.param_groups, configured, strict=True):
+        group.update(settings)
+
+
+def _record(state: Mapping[str, Any]) -> Record:
+    history = state["history"]
+    tally = Tally()
+    tally.weight, tally.total = history["tally"]["weight"], history["tally"]["total"]
+    tally.parts = dict(history["tally"]["parts"])
+    return Record(
+        metric=state["metric"],
+        best_metric=state["best_metric"],
+        best_step=state["best_step"],
+        metrics=dict(state["metrics"]),
+        evaluated_at=history["evaluated_at"],
+        tally=tally,
+        rate=state["scheduler_state_dict"]["rate"],
+    )

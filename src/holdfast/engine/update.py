@@ -1,0 +1,125 @@
+"""One optimizer step: the only home of accumulation, weighting, clipping and the rate."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from holdfast.clock import Clock
+from holdfast.data.batches import StepBatch
+from holdfast.engine.device import to_device
+from holdfast.engine.schedule import Schedule
+from holdfast.engine.system import LossFunction
+from holdfast.errors import NonFiniteLoss
+from holdfast.randomness import Keys, seed_torch
+from holdfast.run.observer import StepReport
+
+
+@dataclass
+class Learner:
+    """What learns: the model, its loss and its optimizer, with the rule for the rate."""
+
+    model: nn.Module
+    loss: LossFunction
+    optimizer: Optimizer
+    schedule: Schedule
+    noise: Keys
+    """The keys of dropout and other noise, by step and microbatch."""
+    device: torch.device
+    clip: float | None = None
+
+    def __post_init__(self) -> None:
+        self.base_rates = [float(group["lr"]) for group in self.optimizer.param_groups]
+        self.parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+
+
+def update(learner: Learner, clock: Clock, batch: StepBatch) -> StepReport:
+    """Makes one optimizer step and reports it.
+
+        set the rates from the schedule
+        for each microbatch:
+            set torch's generators from (seed, stage, step, microbatch)
+            loss -> backward of its sum, divided by the weight of the whole step
+        stop if the loss is not finite
+        clip, step
+
+    The gradient is that of the mean over the whole step, however it was divided into microbatches.
+
+    Raises:
+        NonFiniteLoss: Before the parameters are touched.
+    """
+    rate = _set_rates(learner, clock.step)
+    learner.optimizer.zero_grad(set_to_none=True)
+    tally = Tally()
+    for number, microbatch in enumerate(batch.microbatches):
+        seed_torch(learner.noise(clock.step, number))
+        loss = learner.loss(learner.model, to_device(microbatch, learner.device))
+        # One microbatch: its own weight is that of the step. Several: the samples stand in for the weight,
+        # which is known only after the last one, and the gradients are corrected once if the two differ.
+        divisor = loss.weight if len(batch.microbatches) == 1 else batch.samples
+        (loss.total / divisor).backward()
+        tally.add(loss.total.detach(), loss.weight, loss.parts)
+    if len(batch.microbatches) > 1 and tally.weight != batch.samples:
+        _scale_gradients(learner.parameters, batch.samples / tally.weight)
+    value, parts = tally.means()
+    norm = None if learner.clip is None else float(nn.utils.clip_grad_norm_(learner.parameters, learner.clip))
+    if not math.isfinite(value) or not math.isfinite(norm or 0.0):
+        raise NonFiniteLoss(_not_finite(clock.step + 1, value, parts, norm))
+    learner.optimizer.step()
+    return StepReport(
+        clock=clock.after_step(batch.samples),
+        samples=batch.samples,
+        loss=value,
+        parts=parts,
+        rate=rate,
+        gradient_norm=norm,
+    )
+
+
+class Tally:
+    """Weighted means of a loss and its named parts."""
+
+    def __init__(self) -> None:
+        self.weight = 0.0
+        self.total = 0.0
+        self.parts: dict[str, float] = {}
+
+    def add(self, total: Tensor | float, weight: float, parts: Mapping[str, Any]) -> None:
+        """Counts a sum with its weight, and parts that are means over that weight."""
+        self.weight += weight
+        self.total += float(total)
+        for name, part in parts.items():
+            self.parts[name] = self.parts.get(name, 0.0) + float(part) * weight
+
+    def means(self) -> tuple[float, dict[str, float]]:
+        """Gives the mean of the loss and of each part (not a number when nothing was counted)."""
+        weight = self.weight or math.nan
+        return self.total / weight, {name: part / weight for name, part in self.parts.items()}
+
+
+def _set_rates(learner: Learner, step: int) -> float:
+    factor = learner.schedule(step)
+    for group, base in zip(learner.optimizer.param_groups, learner.base_rates, strict=True):
+        group["lr"] = base * factor
+    return learner.base_rates[0] * factor
+
+
+def _scale_gradients(parameters: list[nn.Parameter], factor: float) -> None:
+    for parameter in parameters:
+        if parameter.grad is not None:
+            parameter.grad.mul_(factor)
+
+
+def _not_finite(step: int, value: float, parts: Mapping[str, float], norm: float | None) -> str:
+    named = "".join(f", {name} {part:g}" for name, part in parts.items())
+    gradient = "" if norm is None else f", gradient norm {norm:g}"
+    return (
+        f"the loss of step {step} must be finite, but got {value:g}{named}{gradient}; "
+        "try a lower `training.lr` or set `training.clip`"
+    )

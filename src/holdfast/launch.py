@@ -1,0 +1,342 @@
+"""A run from its first moment to its last: folder, lock, checkpoint, journal and display around the loop."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from holdfast.assembly import build_training
+from holdfast.checkpoint.retention import Keep
+from holdfast.checkpoint.store import Store
+from holdfast.config import Layer, Resolved, flatten, plain_layer, refuse_changes, resolve, to_yaml
+from holdfast.engine.interruption import Interruption
+from holdfast.engine.saving import Saver
+from holdfast.engine.state import capture, restore
+from holdfast.engine.system import System
+from holdfast.engine.train import is_over
+from holdfast.engine.train import train as run_loop
+from holdfast.engine.training import Training
+from holdfast.errors import CheckpointMismatch, ConfigError, Interrupted, TrainingError
+from holdfast.run.display import Display
+from holdfast.run.folder import RunFolder, Status, automatic_name, check_name
+from holdfast.run.journal import Journal
+from holdfast.run.observer import EpochReport, StepReport
+from holdfast.run.provenance import describe
+from holdfast.run.train_log import TrainLog
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a training came to."""
+
+    folder: RunFolder
+    stage: str
+    failed_saves: int = 0
+    newest: Path | None = None
+    """The newest checkpoint of this process."""
+
+
+def start(system: System, resolved: Resolved, *, command: Sequence[str], say: Say = print) -> Outcome:
+    """Begins a run in a new folder and trains it to its end.
+
+    Everything that can be wrong with the configuration and the data is found before the folder is made.
+
+    Raises:
+        UserError: When something about the request cannot be; nothing has been created.
+        Interrupted: After a signal, with a checkpoint saved.
+        TrainingError: When training cannot go on.
+    """
+    stage = resolved.stage or "train"
+    training = build_training(system, resolved.config, stage=stage)
+    folder = _create_folder(system, resolved, command)
+    with folder.lock():
+        say(_introduction(folder, training, resolved))
+        with closing(_store(folder, resolved.config, stage, say)) as store:
+            return _train(folder, store, training, resolved, position=None, say=say)
+
+
+def resume(
+    folder: RunFolder,
+    *,
+    stage: str | None,
+    load_system: Callable[[str], System],
+    options: Callable[[System], Layer],
+    command: Sequence[str],
+    say: Say = print,
+) -> Outcome:
+    """Goes on with a run from its newest good checkpoint, or from its start when it has none.
+
+    Args:
+        folder: The run.
+        stage: The stage to go on with; None means the one that was running.
+        load_system: Finds the system by the name in the run's configuration.
+        options: Reads the command line, once the system is known.
+        command: What is written down as the command of this session.
+        say: Prints one line.
+
+    Raises:
+        UserError: When an option changes what may not change; the run is as it was.
+    """
+    with folder.lock():
+        stage = stage or folder.read_status().stage
+        values = folder.config_values()
+        with closing(Store(folder.checkpoints(stage), tell=say)) as store:
+            found = store.load_newest()
+        if found:
+            values = found[1]["config"]
+        system = load_system(str(values.get("system")))
+        resolved = _resolve_again(system, values, options(system), say)
+        if found:
+            _apply_threads(found[1], say)
+        training = build_training(system, resolved.config, stage=stage)
+        position = None
+        if found:
+            _restore(training, *found, say)
+            position = found[1]["history"]["journal"]
+        if is_over(training):
+            say(_how_to_extend(folder, training))
+            return Outcome(folder, stage)
+        _note_session(folder, resolved, command)
+        say(_introduction(folder, training, resolved))
+        with closing(_store(folder, resolved.config, stage, say)) as store:
+            return _train(folder, store, training, resolved, position=position, say=say)
+
+
+def _create_folder(system: System, resolved: Resolved, command: Sequence[str]) -> RunFolder:
+    config = resolved.config
+    provenance = describe(command, seed=config.seed, source=_source_of(system))
+    files: dict[str, str | bytes] = dict(provenance.files)
+    files["config.yaml"] = to_yaml(resolved.values)
+    files["config.json"] = _json(resolved.values)
+    files["provenance.json"] = _json(provenance.document)
+    files["git_commit.txt"] = provenance.commit + "\n"
+    files["status.json"] = Status(state="running", stage=resolved.stage or "train").to_json()
+    path, numbered = _place(system, resolved)
+    return RunFolder.create(path, files, numbered=numbered)
+
+
+def _place(system: System, resolved: Resolved) -> tuple[Path, bool]:
+    """Gives the folder of a new run, and whether an equal name gets a number."""
+    run = resolved.config.run
+    if run.name is not None:
+        check_name(run.name)
+        return Path(run.root) / run.name, False
+    if system.output_dir_is_run and resolved.origins["run.root"] != "default":
+        return Path(run.root), False
+    flat = flatten(resolved.values)
+    label = str(flat.get("model.name") or system.name)
+    named = [(key, flat[key]) for key in system.named_by if key in flat]
+    return Path(run.root) / automatic_name(label, named, datetime.now()), True
+
+
+def existing_run(system: System, resolved: Resolved) -> RunFolder | None:
+    """Gives the run that a request with a fixed name would make, when it is there already."""
+    path, numbered = _place(system, resolved)
+    if numbered:
+        raise ConfigError(
+            "`--resume auto` must know the run's name, but got none; add --name NAME, or resume a run by its folder."
+        )
+    return RunFolder.open(path) if RunFolder.is_run(path) else None
+
+
+def _train(
+    folder: RunFolder,
+    store: Store,
+    training: Training,
+    resolved: Resolved,
+    *,
+    position: Mapping[str, Any] | None,
+    say: Say,
+) -> Outcome:
+    """Runs the loop with everything that watches it, and writes down how it ended."""
+    config, stage = resolved.config, training.clock.stage
+    with ExitStack() as stack:
+        journal = Journal(
+            folder.logs(stage),
+            tensorboard=config.logging.tensorboard,
+            log_interval=config.logging.log_interval,
+            position=position,
+        )
+        stack.callback(journal.close)
+        display = stack.enter_context(_display(training))
+        status = StatusKeeper(folder, training)
+        log = TrainLog(folder.logs(stage), total_epochs=training.plan.epochs, best_name=training.goal.monitor)
+        training.observers = (journal, log, display, status)
+        saver = Saver(
+            store,
+            lambda training: capture(
+                training,
+                config=resolved.values,
+                journal=journal.position(),
+                with_optimizer=config.training.save_optimizer,
+            ),
+            tell=display.say,
+        )
+        interruption = stack.enter_context(Interruption())
+        status.write("running")
+        try:
+            run_loop(training, saver, interruption)
+        except Interrupted as error:
+            status.write("interrupted", str(error))
+            display.say(f"{error} at step {training.clock.step}; to go on: holdfast resume {folder.path}")
+            raise
+        except BaseException as error:
+            status.write("failed", f"{type(error).__name__}: {error}")
+            if isinstance(error, TrainingError):
+                raise type(error)(f"{error}; {_last_good(saver, folder)}") from error
+            raise
+        journal.finish(flatten(resolved.values), training.record.metrics)
+        status.write("finished")
+    say(_conclusion(folder, training))
+    return Outcome(folder, stage, saver.failures, saver.last_saved)
+
+
+class StatusKeeper:
+    """An observer that keeps `status.json` true, at most every ten seconds within an epoch."""
+
+    def __init__(self, folder: RunFolder, training: Training) -> None:
+        self._folder = folder
+        self._training = training
+        self._written_at = 0.0
+
+    def after_step(self, report: StepReport) -> None:
+        """Writes the status when the last one is ten seconds old."""
+        if time.monotonic() - self._written_at > 10:
+            self.write("running")
+
+    def after_epoch(self, report: EpochReport, pictures: Mapping[str, Any]) -> None:
+        """Writes the status."""
+        self.write("running")
+
+    def write(self, state: str, message: str = "") -> None:
+        """Writes the status; a disk that refuses must not stop the training."""
+        training = self._training
+        plan, record, clock = training.plan, training.record, training.clock
+        self._written_at = time.monotonic()
+        status = Status(
+            state=state,
+            stage=clock.stage,
+            epoch=clock.epoch,
+            step=clock.step,
+            samples=clock.samples,
+            total=plan.epochs if plan.epochs is not None else plan.total_steps,
+            unit="epochs" if plan.epochs is not None else "steps",
+            best_name=training.goal.monitor,
+            best=record.best_metric,
+            best_step=record.best_step,
+            message=message,
+        )
+        with suppress(OSError):
+            self._folder.write_status(status)
+
+
+def _display(training: Training) -> Display:
+    return Display(
+        total_epochs=training.plan.epochs,
+        total_steps=training.plan.total_steps,
+        steps_per_epoch=training.plan.steps_per_epoch,
+        best_name=training.goal.monitor,
+        start=training.clock,
+    )
+
+
+def _store(folder: RunFolder, config: Any, stage: str, say: Say) -> Store:
+    training = config.training
+    keep = Keep(
+        last=training.keep_last_n,
+        best=training.keep_best_k,
+        mode=training.mode,
+        every=training.keep_every,
+        milestones=frozenset(training.milestones),
+        unit="steps" if training.steps is not None else "epochs",
+    )
+    return Store(folder.checkpoints(stage), keep, tell=say)
+
+
+def _restore(training: Training, path: Path, state: Mapping[str, Any], say: Say) -> None:
+    try:
+        has_optimizer = restore(training, state)
+    except CheckpointMismatch as error:
+        raise CheckpointMismatch(f"{path}: {error}") from error
+    if not has_optimizer:
+        rate = training.learner.base_rates[0]
+        say(
+            f"{path.name} has no optimizer state: weights, counters and the best are restored, "
+            f"the optimizer starts anew at rate {rate:g}; expect an unsteady first epoch"
+        )
+    clock = training.clock
+    say(f"going on from {path} (epoch {clock.epoch}, step {clock.step})")
+
+
+def _resolve_again(system: System, values: Mapping[str, Any], options: Layer, say: Say) -> Resolved:
+    """Resolves a run's own configuration with the options of this session over it."""
+    resolved = resolve(system.config, [plain_layer(values, "checkpoint")], overrides=options)
+    for key, old, new in refuse_changes(values, resolved.values):
+        say(f"changed: {key} from {old} to {new}")
+    return resolved
+
+
+def _apply_threads(state: Mapping[str, Any], say: Say) -> None:
+    """Uses as many threads as the run did: the order of sums, and so their bits, depend on it."""
+    threads = state["metadata"]["threads"]
+    if threads != torch.get_num_threads():
+        say(f"using {threads} threads as the run did, instead of {torch.get_num_threads()}: its bits depend on it")
+        torch.set_num_threads(threads)
+
+
+def _note_session(folder: RunFolder, resolved: Resolved, command: Sequence[str]) -> None:
+    folder.write_config(to_yaml(resolved.values), resolved.values)
+    folder.add_session({"command": list(command), "resumed": datetime.now().isoformat(timespec="seconds")})
+
+
+def _introduction(folder: RunFolder, training: Training, resolved: Resolved) -> str:
+    count = sum(parameter.numel() for parameter in training.learner.model.parameters())
+    held_out = training.evaluation.batches.num_samples if training.evaluation else 0
+    return (
+        f"{resolved.config.system}: {count:,} parameters, {training.batches.num_samples} training and {held_out} "
+        f"held-out samples, on {training.device}\nrun: {folder.path}"
+    )
+
+
+def _conclusion(folder: RunFolder, training: Training) -> str:
+    record, goal, clock = training.record, training.goal, training.clock
+    best = ""
+    if record.best_metric is not None:
+        best = f"; best {goal.monitor} {record.best_metric:.6g} at step {record.best_step}"
+    return f"finished: {clock.epoch} epochs, {clock.step} steps{best}\n{folder.path}"
+
+
+def _how_to_extend(folder: RunFolder, training: Training) -> str:
+    plan = training.plan
+    unit, total = ("epochs", plan.epochs) if plan.epochs is not None else ("steps", plan.total_steps)
+    return (
+        f"{folder.path} is complete: {total} of {total} {unit} are done; "
+        f"to extend it: holdfast resume {folder.path} --{unit} {2 * (total or 1)}"
+    )
+
+
+def _last_good(saver: Saver, folder: RunFolder) -> str:
+    if saver.last_saved is None:
+        return f"this process has saved no checkpoint yet; go on with: holdfast resume {folder.path}"
+    return f"the last good checkpoint is {saver.last_saved}; go on from it with: holdfast resume {folder.path}"
+
+
+def _source_of(system: System) -> Path | None:
+    """Gives the file in which a system's functions are written."""
+    file = inspect.getsourcefile(system.model)
+    return Path(file) if file else None
+
+
+def _json(document: Any) -> str:
+    return json.dumps(document, indent=4, ensure_ascii=False) + "\n"

@@ -1,0 +1,1 @@
+"""Glint: corneal reflections of up to eight lamps, found in eye images by a U-Net."""

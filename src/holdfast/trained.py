@@ -1,0 +1,70 @@
+"""A trained run, for evaluation and prediction: touches nothing in its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from holdfast.assembly import build_evaluation, build_model
+from holdfast.checkpoint import archive
+from holdfast.checkpoint.fit import check_fit
+from holdfast.config import Layer, plain_layer, refuse_changes, resolve
+from holdfast.engine.device import choose_device
+from holdfast.engine.evaluate import evaluate as evaluate_model
+from holdfast.engine.system import System
+from holdfast.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A trained model with what it was trained by."""
+
+    system: System
+    config: Any
+    model: nn.Module
+    epoch: int
+    step: int
+    metrics: dict[str, float]
+    checkpoint: Path
+    stage: str
+
+
+def load_trained(path: Path, *, load_system: Callable[[str], System], options: Callable[[System], Layer]) -> TrainedRun:
+    """Gives the model of a checkpoint for evaluation and prediction; touches nothing in the run's folder."""
+    state = archive.read(path)
+    values = state["config"]
+    system = load_system(str(values.get("system")))
+    resolved = resolve(system.config, [plain_layer(values, "checkpoint")], overrides=options(system))
+    refuse_changes(values, resolved.values)
+    device = choose_device(resolved.config.device)
+    model = build_model(system, resolved.config, device)
+    check_fit(str(path), model.state_dict(), state["model_state_dict"])
+    model.load_state_dict(state["model_state_dict"])
+    model.eval()
+    return TrainedRun(
+        system=system,
+        config=resolved.config,
+        model=model,
+        epoch=state["epoch"],
+        step=state["step"],
+        metrics=dict(state["metrics"]),
+        checkpoint=path,
+        stage=state["stage"],
+    )
+
+
+def evaluate(trained: TrainedRun) -> dict[str, float]:
+    """Gives the loss and the metrics of a trained model on the held-out data, named like `val/F1`."""
+    device = choose_device(trained.config.device)
+    data = trained.system.data(trained.config)
+    evaluation = build_evaluation(trained.system, trained.config, data, device, stage=trained.stage)
+    if evaluation is None:
+        raise ConfigError(
+            f"the system `{trained.system.name}` must have validation data to be evaluated, but has none; "
+            "give its `data` function a `val` part."
+        )
+    return {f"val/{name}": value for name, value in evaluate_model(evaluation, trained.model).values.items()}

@@ -1,0 +1,129 @@
+import os
+
+import pytest
+import torch
+
+from holdfast.checkpoint import archive
+from holdfast.checkpoint.retention import Keep
+from holdfast.checkpoint.store import Store
+
+
+def state(step, *, epoch=0, best_step=None, metric=None):
+    return {
+        "version": 1,
+        "stage": "train",
+        "epoch": epoch,
+        "step": step,
+        "samples": step,
+        "model_state_dict": {"w": torch.full((3,), float(step))},
+        "metric": metric,
+        "best_metric": metric,
+        "best_step": best_step,
+    }
+
+
+@pytest.fixture
+def told():
+    return []
+
+
+@pytest.fixture
+def store(tmp_path, told):
+    return Store(tmp_path / "checkpoints", Keep(last=2), tell=told.append)
+
+
+def names(store):
+    return sorted(name for name in os.listdir(store.folder) if name != ".lock")
+
+
+def test_nothing_is_loaded_from_an_empty_or_missing_folder(store):
+    assert store.load_newest() is None
+    assert store.latest() is None
+
+
+def test_one_state_costs_its_bytes_once_under_all_its_names(store):
+    store.save(state(10, epoch=1, best_step=10, metric=0.5), number="epoch1", is_best=True)
+    files = [store.folder / name for name in names(store) if name.startswith("checkpoint_")]
+    assert len(files) == 3
+    assert len({path.stat().st_ino for path in files}) == 1
+
+
+def test_the_best_weights_are_a_bare_state_dict_that_torch_opens(store):
+    store.save(state(10, best_step=10, metric=0.5), is_best=True)
+    weights = torch.load(store.folder / "weights_best.pth", weights_only=True)
+    assert weights["w"].tolist() == [10, 10, 10]
+
+
+def test_only_the_last_ones_the_latest_and_the_best_are_kept(store):
+    store.save(state(1, epoch=1, best_step=1, metric=1.0), number="epoch1", is_best=True)
+    for epoch in (2, 3, 4):
+        store.save(state(epoch, epoch=epoch), number=f"epoch{epoch}")
+    assert names(store) == [
+        "checkpoint_best.pth",
+        "checkpoint_epoch3.pth",
+        "checkpoint_epoch4.pth",
+        "checkpoint_latest.pth",
+        "weights_best.pth",
+    ]
+    assert archive.read(store.folder / "checkpoint_best.pth")["step"] == 1
+
+
+def test_milestones_are_kept_for_ever(tmp_path):
+    store = Store(tmp_path, Keep(last=1, milestones=frozenset({2})))
+    for epoch in range(1, 7):
+        store.save(state(epoch, epoch=epoch), number=f"epoch{epoch}")
+    assert "checkpoint_epoch2.pth" in names(store)
+    assert "checkpoint_epoch3.pth" not in names(store)
+
+
+def test_never_fewer_than_two_are_kept(tmp_path):
+    store = Store(tmp_path, Keep(last=1))
+    for step in (1, 2, 3):
+        store.save(state(step), number=f"step{step}")
+    assert [name for name in names(store) if "step" in name] == ["checkpoint_step2.pth", "checkpoint_step3.pth"]
+
+
+def test_the_newest_state_wins_whatever_its_name(store):
+    store.save(state(10), number="step10")
+    store.save(state(12))
+    newest = store.load_newest()
+    assert newest is not None
+    assert (newest[0].name, newest[1]["step"]) == ("checkpoint_latest.pth", 12)
+
+
+def test_a_damaged_file_is_set_aside_and_named_and_the_next_older_one_used(store, told):
+    store.save(state(10), number="step10")
+    store.save(state(12), number="step12")
+    path = store.folder / "checkpoint_step12.pth"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    (store.folder / "checkpoint_latest.pth").unlink()
+    path.write_bytes(data)
+    newest = store.load_newest()
+    assert newest is not None and newest[1]["step"] == 10
+    assert "checkpoint_step12.pth.damaged" in names(store)
+    assert len(told) == 1 and "checkpoint_step12.pth" in told[0]
+    assert archive.read(store.folder / "checkpoint_latest.pth")["step"] == 10
+
+
+def test_a_kill_between_the_save_and_its_links_is_mended_on_loading(store):
+    store.save(state(1, best_step=1, metric=0.1), number="step1", is_best=True)
+    store.save(state(2, best_step=2, metric=0.9), number="step2")  # the links of `best` were never made
+    os.unlink(store.folder / "checkpoint_latest.pth")
+    store.load_newest()
+    assert archive.read(store.folder / "checkpoint_latest.pth")["step"] == 2
+    assert archive.read(store.folder / "checkpoint_best.pth")["step"] == 2
+    assert torch.load(store.folder / "weights_best.pth", weights_only=True)["w"].tolist() == [2, 2, 2]
+
+
+def test_a_failed_write_leaves_the_last_state_as_it_was(store, monkeypatch):
+    store.save(state(1), number="step1")
+
+    def full(descriptor, state):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(archive, "write", full)
+    with pytest.raises(OSError, match="No space"):
+        store.save(state(2), number="step2")
+    monkeypatch.undo()
+    assert names(store) == ["checkpoint_latest.pth", "checkpoint_step1.pth"]

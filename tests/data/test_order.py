@@ -1,0 +1,40 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from holdfast.data.order import Order
+from holdfast.randomness import Keys
+
+
+def order(length, seed=1000, stage="train"):
+    return Order(length, shuffle=Keys(seed, stage, "order"))
+
+
+@given(st.integers(0, 300), st.integers(0, 10**6))
+def test_an_epoch_visits_each_sample_once(length, epoch):
+    assert sorted(order(length).indices(epoch, 0, length)) == list(range(length))
+
+
+def test_the_order_is_the_same_in_every_release():
+    assert order(10).indices(0, 0, 10) == [7, 1, 4, 3, 8, 9, 2, 0, 6, 5]
+    assert order(10).indices(1, 0, 10) == [3, 6, 2, 5, 9, 0, 7, 4, 8, 1]
+
+
+def test_epochs_seeds_and_stages_have_orders_of_their_own():
+    orders = [
+        order(50).indices(0, 0, 50),
+        order(50).indices(1, 0, 50),
+        order(50, seed=1).indices(0, 0, 50),
+        order(50, stage="dense").indices(0, 0, 50),
+    ]
+    assert len({tuple(one) for one in orders}) == 4
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 40), st.integers(0, 40)), max_size=20))
+def test_any_position_can_be_asked_for_in_any_sequence(asked):
+    shared = order(40)
+    for epoch, start, stop in asked:
+        assert shared.indices(epoch, start, stop) == order(40).indices(epoch, 0, 40)[start:stop]
+
+
+def test_without_shuffling_samples_come_in_their_own_order():
+    assert Order(5, shuffle=None).indices(3, 1, 9) == [1, 2, 3, 4]
