@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch._dynamo  # torch imports it with the first optimizer: once here, not in every fork
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from holdfast.checkpoint import archive

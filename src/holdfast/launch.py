@@ -90,11 +90,9 @@ def resume(
     """
     with folder.lock():
         stage = stage or folder.read_status().stage
-        values = folder.config_values()
         with closing(Store(folder.checkpoints(stage), tell=say)) as store:
             found = store.load_newest()
-        if found:
-            values = found[1]["config"]
+        values = found[1]["config"] if found else folder.config_values()
         system = load_system(str(values.get("system")))
         resolved = _resolve_again(system, values, options(system), say)
         if found:
@@ -105,6 +103,8 @@ def resume(
             _restore(training, *found, say)
             position = found[1]["history"]["journal"]
         if is_over(training):
+            # A kill may have come between the last checkpoint and this word.
+            StatusKeeper(folder, training).write("finished")
             say(_how_to_extend(folder, training))
             return Outcome(folder, stage)
         _note_session(folder, resolved, command)
