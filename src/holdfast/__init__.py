@@ -9,9 +9,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from holdfast.api import Config as Config
     from holdfast.api import load_run as load_run
     from holdfast.api import train as train
-    from holdfast.config import Config as Config
     from holdfast.engine.system import Data as Data
     from holdfast.engine.system import Loss as Loss
     from holdfast.engine.system import System as System
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0.dev0"
 
 _HOMES = {
-    "Config": "holdfast.config",
+    "Config": "holdfast.api",
     "Data": "holdfast.engine.system",
     "Loss": "holdfast.engine.system",
     "System": "holdfast.engine.system",

@@ -5,26 +5,49 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from holdfast.config import Config, load_layer, plain_layer, resolve
+from holdfast.config import Config as BaseConfig
+from holdfast.config import Layer, load_layer, plain_layer, resolve
 from holdfast.engine.system import System
-from holdfast.errors import RunError
-from holdfast.launch import existing_run, resume, start
+from holdfast.errors import ConfigError, RunError
+from holdfast.launch import existing_run, start
+from holdfast.launch import resume as resume_run
 from holdfast.run.find import find_checkpoint
 from holdfast.systems import load_system
 from holdfast.trained import TrainedRun, load_trained
 
 
+class Config(BaseConfig):
+    """A typed configuration; the base of your own system's, and what reads anybody's YAML file."""
+
+    @classmethod
+    def from_yaml(cls, path: str | Path) -> Any:
+        """Gives the configuration of a YAML file, typed by the system that its `system:` names.
+
+        Raises:
+            ConfigError: All mistakes at once.
+        """
+        if cls is not Config:
+            return super().from_yaml(path)
+        name = load_layer(Path(path)).values.get("system")
+        if name is None:
+            raise ConfigError(f"{path}: `system` must say what is configured, but got nothing; add `system: NAME`.")
+        return load_system(str(name)).config.from_yaml(path)
+
+
 def train(
-    system: System | str, config: Mapping[str, Any] | Config | str | Path | None = None, *, resume_run: bool = False
+    system: System | str,
+    config: Mapping[str, Any] | BaseConfig | str | Path | None = None,
+    *,
+    resume: Literal["auto"] | None = None,
 ) -> Path:
     """Trains a system in a new run folder and gives the folder.
 
     Args:
         system: A system of your own, or the name of a built-in one.
         config: What differs from the system's defaults: a mapping, a YAML file, or a whole configuration.
-        resume_run: Whether the run of that name is continued when it is there already.
+        resume: `auto` goes on with the run of the configured name when it is there already.
 
     Raises:
         UserError: Before anything is created.
@@ -32,8 +55,8 @@ def train(
     chosen = load_system(system) if isinstance(system, str) else system
     named = plain_layer({"system": system if isinstance(system, str) else chosen.name}, "holdfast.train")
     resolved = resolve(chosen.config, [named, _layer(config)])
-    if resume_run and (folder := existing_run(chosen, resolved)) is not None:
-        outcome = resume(
+    if resume == "auto" and (folder := existing_run(chosen, resolved)) is not None:
+        outcome = resume_run(
             folder,
             stage=None,
             load_system=lambda name: chosen,
@@ -66,8 +89,8 @@ def load_run(path: str | Path, *, checkpoint: str | None = None, system: System 
     )
 
 
-def _layer(config: Mapping[str, Any] | Config | str | Path | None) -> Any:
+def _layer(config: Mapping[str, Any] | BaseConfig | str | Path | None) -> Layer:
     if isinstance(config, str | Path):
         return load_layer(Path(config))
-    values = config.model_dump(mode="json") if isinstance(config, Config) else dict(config or {})
+    values = config.model_dump(mode="json") if isinstance(config, BaseConfig) else dict(config or {})
     return plain_layer(values, "holdfast.train")

@@ -281,8 +281,10 @@ def _restore(training: Training, path: Path, state: Mapping[str, Any], say: Say)
 
 def _resolve_again(system: System, values: Mapping[str, Any], options: Layer, say: Say) -> Resolved:
     """Resolves a run's own configuration with the options of this session over it."""
-    resolved = resolve(system.config, [plain_layer(values, "checkpoint")], overrides=options)
-    for key, old, new in refuse_changes(values, resolved.values):
+    stored = [plain_layer(values, "checkpoint")]
+    resolved = resolve(system.config, stored, overrides=options)
+    # Compared as this release reads both: a key that the run does not know yet has its default.
+    for key, old, new in refuse_changes(resolve(system.config, stored).values, resolved.values):
         say(f"changed: {key} from {old} to {new}")
     return resolved
 

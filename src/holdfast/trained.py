@@ -38,8 +38,9 @@ def load_trained(path: Path, *, load_system: Callable[[str], System], options: C
     state = archive.read(path)
     values = state["config"]
     system = load_system(str(values.get("system")))
-    resolved = resolve(system.config, [plain_layer(values, "checkpoint")], overrides=options(system))
-    refuse_changes(values, resolved.values)
+    stored = [plain_layer(values, "checkpoint")]
+    resolved = resolve(system.config, stored, overrides=options(system))
+    refuse_changes(resolve(system.config, stored).values, resolved.values)
     device = choose_device(resolved.config.device)
     model = build_model(system, resolved.config, device)
     check_fit(str(path), model.state_dict(), state["model_state_dict"])

@@ -4,7 +4,7 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Literal, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from holdfast.config import Config, ConfigError, DataSection, Resolved, Section, load_layer, parse_options, resolve
 
@@ -39,7 +39,7 @@ class Focal(Section):
 
 class Ink(DataSection):
     img_size: int = 64
-    shift: dict[str, float] = {}
+    shift: dict[str, float] = Field(default_factory=dict)
 
 
 class Example(Config):

@@ -27,9 +27,9 @@ def test_the_command_line_wins_over_the_stage_the_stage_over_the_file_the_file_o
         "lr": (1.0, "preset tiny:1:12"),
         "epochs": (2, "base.yaml:1:12"),
         "warmup": (3, "exp.yaml:2:12"),
-        "clip": (4.0, "exp.yaml:4:29"),
+        "clip": (4.0, "exp.yaml:4:30"),
         "keep_last_n": (5, "command line --keep-last-n"),
-        "accumulation": (2, "base.yaml:1:46"),
+        "accumulation": (2, "base.yaml:1:43"),
         "batch_size": (32, "default"),
     }
 
@@ -53,7 +53,7 @@ def test_the_values_of_one_layer_are_checked_only_where_they_count(folder):
 def test_the_epochs_of_a_stage_are_its_training_epochs(folder):
     path = write(folder, "exp.yaml", "stages:\n  - {name: a, epochs: 3}\n  - {name: b, model: resnet}\n")
     first = resolved(path, stage="a")
-    assert (first.config.training.epochs, first.origins["training.epochs"]) == (3, "exp.yaml:2:14")
+    assert (first.config.training.epochs, first.origins["training.epochs"]) == (3, "exp.yaml:2:15")
     assert resolved(path, stage="b").config.training.epochs == 50
     assert (first.stage, resolved(path).stage) == ("a", None)
 

@@ -22,6 +22,8 @@ def pair(*words):
         ["--save-interval", "3"],
         ["--no-save-optimizer"],
         ["--keep-last-n", "5"],
+        ["--keep-best-k", "2"],
+        ["--keep-every", "10"],
         ["--milestones", "[3]"],
         ["--eval-interval", "2"],
         ["--monitor", "val/f1"],
