@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import inspect
 import json
-import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -21,6 +20,7 @@ from holdfast.config import Layer, Resolved, flatten, plain_layer, refuse_change
 from holdfast.engine.interruption import Interruption
 from holdfast.engine.saving import Saver
 from holdfast.engine.state import capture, restore
+from holdfast.engine.status import StatusKeeper
 from holdfast.engine.system import System
 from holdfast.engine.train import is_over
 from holdfast.engine.train import train as run_loop
@@ -29,7 +29,6 @@ from holdfast.errors import CheckpointMismatch, ConfigError, Interrupted, Traini
 from holdfast.run.display import Display
 from holdfast.run.folder import RunFolder, Status, automatic_name, check_name
 from holdfast.run.journal import Journal
-from holdfast.run.observer import EpochReport, StepReport
 from holdfast.run.provenance import describe
 from holdfast.run.train_log import TrainLog
 
@@ -173,6 +172,12 @@ def _train(
         status = StatusKeeper(folder, training)
         log = TrainLog(folder.logs(stage), total_epochs=training.plan.epochs, best_name=training.goal.monitor)
         training.observers = (journal, log, display, status)
+
+        def tell(line: str) -> None:
+            display.say(line)
+            log.say(line)
+
+        log.say(_introduction(folder, training, resolved))
         saver = Saver(
             store,
             lambda training: capture(
@@ -181,7 +186,7 @@ def _train(
                 journal=journal.position(),
                 with_optimizer=config.training.save_optimizer,
             ),
-            tell=display.say,
+            tell=tell,
         )
         interruption = stack.enter_context(Interruption())
         status.write("running")
@@ -189,56 +194,19 @@ def _train(
             run_loop(training, saver, interruption)
         except Interrupted as error:
             status.write("interrupted", str(error))
-            display.say(f"{error} at step {training.clock.step}; to go on: holdfast resume {folder.path}")
+            tell(f"{error} at step {training.clock.step}; to go on: holdfast resume {folder.path}")
             raise
         except BaseException as error:
             status.write("failed", f"{type(error).__name__}: {error}")
+            log.say(f"failed at step {training.clock.step}: {type(error).__name__}: {error}")
             if isinstance(error, TrainingError):
                 raise type(error)(f"{error}; {_last_good(saver, folder)}") from error
             raise
         journal.finish(flatten(resolved.values), training.record.metrics)
         status.write("finished")
+        log.say(_conclusion(folder, training))
     say(_conclusion(folder, training))
     return Outcome(folder, stage, saver.failures, saver.last_saved)
-
-
-class StatusKeeper:
-    """An observer that keeps `status.json` true, at most every ten seconds within an epoch."""
-
-    def __init__(self, folder: RunFolder, training: Training) -> None:
-        self._folder = folder
-        self._training = training
-        self._written_at = 0.0
-
-    def after_step(self, report: StepReport) -> None:
-        """Writes the status when the last one is ten seconds old."""
-        if time.monotonic() - self._written_at > 10:
-            self.write("running")
-
-    def after_epoch(self, report: EpochReport, pictures: Mapping[str, Any]) -> None:
-        """Writes the status."""
-        self.write("running")
-
-    def write(self, state: str, message: str = "") -> None:
-        """Writes the status; a disk that refuses must not stop the training."""
-        training = self._training
-        plan, record, clock = training.plan, training.record, training.clock
-        self._written_at = time.monotonic()
-        status = Status(
-            state=state,
-            stage=clock.stage,
-            epoch=clock.epoch,
-            step=clock.step,
-            samples=clock.samples,
-            total=plan.epochs if plan.epochs is not None else plan.total_steps,
-            unit="epochs" if plan.epochs is not None else "steps",
-            best_name=training.goal.monitor,
-            best=record.best_metric,
-            best_step=record.best_step,
-            message=message,
-        )
-        with suppress(OSError):
-            self._folder.write_status(status)
 
 
 def _display(training: Training) -> Display:

@@ -67,6 +67,11 @@ def run(words: list[str]) -> int:
             raise
         print(_one_line(error), file=sys.stderr)
         return 2 if isinstance(error, UserError | CycloptsError) else 1
+    except OSError as error:
+        if os.environ.get("HOLDFAST_TRACEBACK") == "1":
+            raise
+        print(f"holdfast: {error.strerror or error}: {error.filename or 'no file is named'}", file=sys.stderr)
+        return 1
 
 
 def _prepared(words: list[str]) -> list[str]:
