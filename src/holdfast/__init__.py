@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from holdfast.api import Config as Config
     from holdfast.api import load_run as load_run
     from holdfast.api import train as train
+    from holdfast.checkpoint.manager import CheckpointManager as CheckpointManager
+    from holdfast.checkpoint.manager import load_checkpoint as load_checkpoint
+    from holdfast.checkpoint.manager import save_checkpoint as save_checkpoint
     from holdfast.engine.system import Data as Data
     from holdfast.engine.system import Loss as Loss
     from holdfast.engine.system import System as System
@@ -19,15 +22,29 @@ if TYPE_CHECKING:
 __version__ = "0.1.0.dev0"
 
 _HOMES = {
+    "CheckpointManager": "holdfast.checkpoint.manager",
     "Config": "holdfast.api",
     "Data": "holdfast.engine.system",
     "Loss": "holdfast.engine.system",
     "System": "holdfast.engine.system",
+    "load_checkpoint": "holdfast.checkpoint.manager",
     "load_run": "holdfast.api",
+    "save_checkpoint": "holdfast.checkpoint.manager",
     "train": "holdfast.api",
 }
 
-__all__ = ["Config", "Data", "Loss", "System", "__version__", "load_run", "train"]
+__all__ = [
+    "CheckpointManager",
+    "Config",
+    "Data",
+    "Loss",
+    "System",
+    "__version__",
+    "load_checkpoint",
+    "load_run",
+    "save_checkpoint",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -61,7 +61,7 @@ def start(system: System, resolved: Resolved, *, command: Sequence[str], say: Sa
     folder = _create_folder(system, resolved, command)
     with folder.lock():
         say(_introduction(folder, training, resolved))
-        with closing(_store(folder, resolved.config, stage, say)) as store:
+        with closing(Store(folder.checkpoints(stage), _keep(resolved.values), tell=say)) as store:
             return _train(folder, store, training, resolved, position=None, say=say)
 
 
@@ -108,7 +108,7 @@ def resume(
             return Outcome(folder, stage)
         _note_session(folder, resolved, command)
         say(_introduction(folder, training, resolved))
-        with closing(_store(folder, resolved.config, stage, say)) as store:
+        with closing(Store(folder.checkpoints(stage), _keep(resolved.values), tell=say)) as store:
             return _train(folder, store, training, resolved, position=position, say=say)
 
 
@@ -219,17 +219,23 @@ def _display(training: Training) -> Display:
     )
 
 
-def _store(folder: RunFolder, config: Any, stage: str, say: Say) -> Store:
-    training = config.training
-    keep = Keep(
-        last=training.keep_last_n,
-        best=training.keep_best_k,
-        mode=training.mode,
-        every=training.keep_every,
-        milestones=frozenset(training.milestones),
-        unit="steps" if training.steps is not None else "epochs",
+def stores_of(folder: RunFolder) -> list[Store]:
+    """Gives the folders of checkpoints of a run, one for each stage that has saved, with the run's own rules."""
+    values = folder.config_values()
+    places = [folder.path / "checkpoints", *sorted((folder.path / "checkpoints").glob("*/"))]
+    return [Store(place, _keep(values)) for place in places if any(place.glob("checkpoint_*.pth"))]
+
+
+def _keep(values: Mapping[str, Any]) -> Keep:
+    training = values["training"]
+    return Keep(
+        last=training["keep_last_n"],
+        best=training["keep_best_k"],
+        mode=training["mode"],
+        every=training["keep_every"],
+        milestones=frozenset(training["milestones"]),
+        unit="steps" if training["steps"] is not None else "epochs",
     )
-    return Store(folder.checkpoints(stage), keep, tell=say)
 
 
 def _restore(training: Training, path: Path, state: Mapping[str, Any], say: Say) -> None:

@@ -95,8 +95,12 @@ class Store:
         return None
 
     def explain(self) -> dict[str, list[str]]:
-        """Gives, for each numbered checkpoint, the rules that keep it; those without a rule would be removed."""
-        return self.keep.reasons(self._numbered())
+        """Gives, for each numbered checkpoint, the rules that keep it; those without one would be removed.
+
+        Changes nothing; a damaged one is kept, and named as such.
+        """
+        numbered, damaged = self._survey()
+        return self.keep.reasons(numbered) | {path.name: ["damaged"] for path, _ in damaged}
 
     def prune(self) -> list[Path]:
         """Removes the numbered checkpoints that no rule keeps, oldest first, and gives their files.
@@ -105,7 +109,10 @@ class Store:
         """
         self._take()
         while True:
-            reasons = self.explain()
+            numbered, damaged = self._survey()
+            for path, error in damaged:
+                self._set_aside(path, error)
+            reasons = self.keep.reasons(numbered)
             removable = [self.folder / name for name, why in reasons.items() if not why]
             staying = [self.folder / name for name, why in reasons.items() if why]
             if not removable:
@@ -154,13 +161,19 @@ class Store:
         best = self.best()
         return newest + ([best] if best and best.stat().st_ino not in seen else [])
 
-    def _numbered(self) -> list[Numbered]:
-        found = []
+    def _survey(self) -> tuple[list[Numbered], list[tuple[Path, DamagedCheckpoint]]]:
+        """Gives the numbered checkpoints by what they say of themselves, and those that are damaged."""
+        found, damaged = [], []
         for path in self._named(_NUMBERED.fullmatch):
-            counters = self._counters(path)
-            if counters is not None:
+            try:
+                counters = archive.read_counters(path)
+            except DamagedCheckpoint as error:
+                damaged.append((path, error))
+            except CheckpointError as error:
+                self._tell(str(error))
+            else:
                 found.append(Numbered(path.name, counters["epoch"], counters["step"], counters.get("metric")))
-        return found
+        return found, damaged
 
     def _named(self, wanted: Callable[[str], object]) -> list[Path]:
         return [path for path in sorted(self.folder.glob("checkpoint_*.pth")) if wanted(path.name)]

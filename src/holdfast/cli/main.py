@@ -23,6 +23,11 @@ COMMANDS = {
     "evaluate": ("holdfast.cli.evaluate:evaluate", "Evaluate a run's best checkpoint on the held-out data."),
     "predict": ("holdfast.cli.predict:predict", "Predict on files of your own: JSON and pictures."),
     "runs": ("holdfast.cli.runs:runs", "List runs: status, progress, best metric, last checkpoint, size, age."),
+    "verify": ("holdfast.cli.verify:verify", "Check every byte of checkpoints; exit code 1 when one is damaged."),
+    "prune": (
+        "holdfast.cli.prune:prune",
+        "Remove checkpoints that no rule keeps; --explain says which rule keeps which.",
+    ),
     "config": ("holdfast.cli.config:config", "Show the resolved configuration and where each key came from."),
     "make-data": ("holdfast.cli.make_data:make_data", "Make a small data set in a system's real format."),
 }
