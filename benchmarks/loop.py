@@ -48,6 +48,10 @@ class Ready(Dataset):
         return self.items[index]
 
 
+def first(samples: list):
+    return samples[0]
+
+
 def perceptron() -> nn.Module:
     return nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
 
@@ -75,7 +79,7 @@ def by_hand(make_model: Callable[[], nn.Module], items: list, *, loader: bool) -
     torch.manual_seed(0)
     model = make_model()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
-    batches = DataLoader(Ready(items), batch_size=None) if loader else items
+    batches = DataLoader(Ready(items), batch_size=1, collate_fn=first) if loader else items
     started = time.process_time()
     for inputs, targets in batches:
         optimizer.zero_grad()
@@ -96,7 +100,7 @@ def holdfast_loop(make_model: Callable[[], nn.Module], items: list) -> float:
     model = make_model()
     device = torch.device("cpu")
     batches = Batches(
-        Composer(Ready(items), lambda samples: samples[0], 1, "bench"),
+        Composer(Ready(items), first, 1, "bench"),
         Order(len(items), shuffle=Keys(1, "bench", "order")),
         batch_size=1,
     )

@@ -30,7 +30,7 @@ class Clock:
 
     def after_step(self, samples: int) -> Clock:
         """Gives the clock after one more optimizer step over `samples` samples."""
-        return replace(self, step=self.step + 1, samples=self.samples + samples)
+        return Clock(self.stage, self.epoch, self.step + 1, self.samples + samples)
 
     def after_epoch(self) -> Clock:
         """Gives the clock after the end of the current epoch."""

@@ -9,13 +9,14 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import shutil
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 _NO_HARD_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV, errno.EINVAL}
-_COPY_AT_ONCE = 1 << 30
+_COPY_AT_ONCE = 1 << 20
 
 
 def fsync_folder(folder: Path) -> None:
@@ -90,10 +91,9 @@ def link(source: Path, target: Path) -> None:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Makes `target` a copy, durably; where the file system can, the two share their bytes until one changes."""
-    with replacing(target) as copy, open(source, "rb") as original:
-        while os.copy_file_range(original.fileno(), copy, _COPY_AT_ONCE):
-            pass
+    """Makes `target` a copy, durably."""
+    with replacing(target) as descriptor, open(source, "rb") as original, open(descriptor, "wb", closefd=False) as copy:
+        shutil.copyfileobj(original, copy, _COPY_AT_ONCE)
 
 
 def make_folder(folder: Path) -> None:

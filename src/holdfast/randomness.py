@@ -36,18 +36,13 @@ class Keys:
         raise TypeError("`Keys` cannot be pickled; make them anew from seed, stage and purpose.")
 
 
-def seed_torch(key: int) -> None:
-    """Sets torch's generators, on the CPU and on every CUDA device in use."""
-    torch.default_generator.manual_seed(key)
-    if torch.cuda.is_available() and torch.cuda.is_initialized():
-        torch.cuda.manual_seed_all(key)
-
-
 def seed_all(key: int) -> None:
-    """Sets the global generators of Python, NumPy and torch."""
+    """Sets the global generators of Python, NumPy and torch (on the CPU, and on every CUDA device in use)."""
     torch.default_generator.manual_seed(key)
     np.random.seed(key & _LOW_32)
     random.seed(key)
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(key)
 
 
 def capture() -> dict[str, Any]:
@@ -81,13 +76,9 @@ def restore(state: dict[str, Any]) -> None:
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Puts the generators of Python and NumPy back, after a block, to where they were.
-
-    Torch's are not among them: they are set anew before each forward pass.
-    """
-    python, numpy = random.getstate(), np.random.get_state()
+    """Puts the global generators back, after a block, to where they were."""
+    state = capture()
     try:
         yield
     finally:
-        random.setstate(python)
-        np.random.set_state(numpy)
+        restore(state)

@@ -127,3 +127,59 @@ def test_a_failed_write_leaves_the_last_state_as_it_was(store, monkeypatch):
         store.save(state(2), number="step2")
     monkeypatch.undo()
     assert names(store) == ["checkpoint_latest.pth", "checkpoint_step1.pth"]
+
+
+def test_without_hard_links_the_names_are_copies_and_everything_else_stays_true(store, monkeypatch, told):
+    def no_links(source, target):
+        raise OSError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", no_links)
+    for epoch in (1, 2, 3, 4):
+        is_best = epoch == 2
+        saved = state(epoch, epoch=epoch, best_step=epoch if is_best else 2, metric=0.5 if is_best else None)
+        store.save(saved, number=f"epoch{epoch}", is_best=is_best)
+    assert names(store) == [
+        "checkpoint_best.pth",
+        "checkpoint_epoch3.pth",
+        "checkpoint_epoch4.pth",
+        "checkpoint_latest.pth",
+        "weights_best.pth",
+    ]
+    assert archive.read(store.folder / "checkpoint_best.pth")["step"] == 2
+    newest = store.load_newest()
+    assert newest is not None
+    assert newest[1]["step"] == 4
+    assert told == []
+
+
+def test_what_a_dead_process_left_half_written_is_removed(store):
+    store.folder.mkdir()
+    (store.folder / ".checkpoint_epoch1.pth.tmp-999999").write_bytes(b"half")
+    store.save(state(1), number="epoch1")
+    assert os.listdir(store.folder).count(".checkpoint_epoch1.pth.tmp-999999") == 0
+
+
+def test_a_file_of_somebody_else_is_left_alone_and_named(store, told):
+    store.save(state(1), number="step1")
+    torch.save({"weights": torch.ones(3)}, store.folder / "checkpoint_step2.pth")
+    newest = store.load_newest()
+    assert newest is not None
+    assert newest[1]["step"] == 1
+    assert (store.folder / "checkpoint_step2.pth").exists()
+    assert any("checkpoint_step2.pth" in line for line in told)
+
+
+def test_a_damaged_newest_one_is_found_before_an_older_good_one_is_removed(store, told):
+    for step in (1, 2, 3):
+        store.save(state(step), number=f"step{step}")
+    store.close()
+    later = Store(store.folder, Keep(last=2), tell=told.append)
+    path = later.folder / "checkpoint_step3.pth"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.unlink()
+    path.write_bytes(data)
+    later.save(state(4), number="step4")
+    assert "checkpoint_step2.pth" in names(later)
+    assert "checkpoint_step3.pth.damaged" in names(later)
+    assert any("checkpoint_step3.pth" in line for line in told)

@@ -68,16 +68,6 @@ def test_workers_change_nothing():
     assert taken(batches(workers=2), 1, 5) == taken(batches(workers=0), 1, 5)
 
 
-def test_fetching_in_this_process_leaves_its_generators_alone():
-    random.seed(3)
-    np.random.seed(3)
-    expected = random.random(), np.random.rand()
-    random.seed(3)
-    np.random.seed(3)
-    taken(batches(), 0, 2)
-    assert (random.random(), np.random.rand()) == expected
-
-
 def test_microbatches_divide_the_step_and_hold_the_same_samples():
     whole, parts = taken(batches(), 0, 3), taken(batches(accumulation=2), 0, 3)
     assert [len(step) for step in parts] == [2, 2, 1]

@@ -88,7 +88,7 @@ def forget_the_moments():
 
 
 def draw_from_the_past():
-    update.seed_torch = batches.seed_all = lambda key: None
+    update.seed_all = batches.seed_all = lambda key: None
     state.randomness.restore = lambda saved: None
 
 

@@ -10,7 +10,7 @@ import signal
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from itertools import islice
+from itertools import count, islice
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 
 from holdfast.data.order import Order
 from holdfast.errors import SampleError, UserError
-from holdfast.randomness import Keys, seed_all, undisturbed
+from holdfast.randomness import Keys, seed_all
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Composer(Dataset[Any]):
         self, dataset: Dataset[Any], collate: Callable[[list[Any]], Any] | None, seed: int, stage: str
     ) -> None:
         self.dataset = dataset
-        self._collate = collate or default_collate
+        self._collate = collate
         self._seed = (seed, stage)
         self._make_keys()
 
@@ -67,6 +67,8 @@ class Composer(Dataset[Any]):
 
     def __getitem__(self, microbatch: Microbatch) -> Any:
         samples = [self._sample(microbatch.epoch, index) for index in microbatch.indices]
+        if self._collate is None:
+            return default_collate(samples)
         seed_all(self._collate_key(microbatch.step, microbatch.number))
         return self._collate(samples)
 
@@ -124,8 +126,11 @@ class Batches:
         ]
 
     @contextmanager
-    def from_step(self, step: int) -> Iterator[Generator[StepBatch, None, None]]:
-        """Opens the endless stream of batches that begins with `step`; workers end with the block."""
+    def from_step(self, step: int) -> Iterator[Iterator[StepBatch]]:
+        """Opens the endless stream of batches that begins with `step`; workers end with the block.
+
+        Fetching in this process (no workers) leaves the global generators anywhere: set them before drawing from them.
+        """
         with closing(self._stream(step)) as stream:
             yield stream
 
@@ -136,20 +141,15 @@ class Batches:
             for batch in islice(stream, self.steps_per_epoch):
                 yield from batch.microbatches
 
-    def _stream(self, step: int) -> Generator[StepBatch, None, None]:
-        with closing(self._fetched(step)) as fetched:
-            while True:
-                planned = self.plan(step)
-                yield StepBatch(list(islice(fetched, len(planned))), sum(len(part.indices) for part in planned))
-                step += 1
+    def _stream(self, first: int) -> Generator[StepBatch, None, None]:
+        fetched = iter(self._loader(first)) if self._workers else map(self._composer.__getitem__, self._planned(first))
+        for step in count(first):
+            _, position = divmod(step, self.steps_per_epoch)
+            samples = min(self._batch_size, self._order.length - position * self._batch_size)
+            yield StepBatch(list(islice(fetched, -(-samples // self._microbatch_size))), samples)
 
-    def _fetched(self, step: int) -> Generator[Any, None, None]:
-        if self._workers == 0:
-            for microbatch in self._planned(step):
-                with undisturbed():
-                    batch = self._composer[microbatch]
-                yield batch
-        loader = DataLoader(
+    def _loader(self, step: int) -> DataLoader[Any]:
+        return DataLoader(
             self._composer,
             batch_size=None,
             sampler=_Planned(self, step),
@@ -159,7 +159,6 @@ class Batches:
             worker_init_fn=_leave_interrupts_to_the_parent,
             generator=torch.Generator(),  # its own, so that starting workers draws nothing from the run's
         )
-        yield from loader
 
     def _planned(self, step: int) -> Iterator[Microbatch]:
         while True:

@@ -14,7 +14,7 @@ from holdfast.data.batches import Batches
 from holdfast.engine.device import to_device
 from holdfast.engine.system import LossFunction, Metrics
 from holdfast.engine.update import Tally
-from holdfast.randomness import Keys, seed_torch, undisturbed
+from holdfast.randomness import Keys, seed_all, undisturbed
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def evaluate(
 ) -> Scores:
     """Gives the loss and the metrics of a model over all batches, and pictures of the first one.
 
-    The model is in evaluation mode meanwhile; its modes and the generators of Python and NumPy are put back after.
+    The model is in evaluation mode meanwhile; its modes and the global generators are put back after.
     `progress` is told how many batches are done; what it raises ends the evaluation.
     """
     tally = Tally()
@@ -51,7 +51,7 @@ def evaluate(
     pictures: dict[str, Tensor] = {}
     with evaluation_mode(model), torch.no_grad(), undisturbed():
         for number, fetched in enumerate(evaluation.batches.epoch()):
-            seed_torch(evaluation.noise(number))
+            seed_all(evaluation.noise(number))
             batch = to_device(fetched, evaluation.device)
             loss = evaluation.loss(model, batch)
             tally.add(loss.total, loss.weight, loss.parts)

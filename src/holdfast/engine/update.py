@@ -17,7 +17,7 @@ from holdfast.engine.device import to_device
 from holdfast.engine.schedule import Schedule
 from holdfast.engine.system import LossFunction
 from holdfast.errors import NonFiniteLoss
-from holdfast.randomness import Keys, seed_torch
+from holdfast.randomness import Keys, seed_all
 from holdfast.run.observer import StepReport
 
 
@@ -44,7 +44,7 @@ def update(learner: Learner, clock: Clock, batch: StepBatch) -> StepReport:
 
         set the rates from the schedule
         for each microbatch:
-            set torch's generators from (seed, stage, step, microbatch)
+            set the global generators from (seed, stage, step, microbatch)
             loss -> backward of its sum, divided by the weight of the whole step
         stop if the loss is not finite
         clip, step
@@ -55,10 +55,11 @@ def update(learner: Learner, clock: Clock, batch: StepBatch) -> StepReport:
         NonFiniteLoss: Before the parameters are touched.
     """
     rate = _set_rates(learner, clock.step)
-    learner.optimizer.zero_grad(set_to_none=True)
+    for parameter in learner.parameters:
+        parameter.grad = None
     tally = Tally()
     for number, microbatch in enumerate(batch.microbatches):
-        seed_torch(learner.noise(clock.step, number))
+        seed_all(learner.noise(clock.step, number))
         loss = learner.loss(learner.model, to_device(microbatch, learner.device))
         # One microbatch: its own weight is that of the step. Several: the samples stand in for the weight,
         # which is known only after the last one, and the gradients are corrected once if the two differ.
