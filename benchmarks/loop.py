@@ -24,6 +24,7 @@ from holdfast.clock import Clock, Every
 from holdfast.data.batches import Batches, Composer
 from holdfast.data.order import Order
 from holdfast.engine.interruption import Interruption
+from holdfast.engine.precision import Precision
 from holdfast.engine.saving import Saver
 from holdfast.engine.schedule import cosine
 from holdfast.engine.system import Loss
@@ -98,7 +99,6 @@ def holdfast_loop(make_model: Callable[[], nn.Module], items: list) -> float:
     """Gives the processor seconds per step of Holdfast's loop, with everything on but the saves."""
     torch.manual_seed(0)
     model = make_model()
-    device = torch.device("cpu")
     batches = Batches(
         Composer(Ready(items), first, 1, "bench"),
         Order(len(items), shuffle=Keys(1, "bench", "order")),
@@ -111,7 +111,7 @@ def holdfast_loop(make_model: Callable[[], nn.Module], items: list) -> float:
         torch.optim.AdamW(model.parameters(), lr=1e-3),
         cosine(len(items)),
         Keys(1, "bench", "noise"),
-        device,
+        Precision(torch.device("cpu")),
     )
     with tempfile.TemporaryDirectory() as folder:
         journal = Journal(Path(folder), tensorboard=False, log_interval=50, position=None)

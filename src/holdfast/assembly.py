@@ -6,6 +6,7 @@ run folder.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -15,11 +16,14 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from holdfast.clock import Clock, Unit, parse_every
 from holdfast.config import Config
+from holdfast.data import views
 from holdfast.data.batches import Batches, Composer
 from holdfast.data.order import Order
 from holdfast.engine import schedule as schedules
+from holdfast.engine.averaging import Average
 from holdfast.engine.device import choose_device
 from holdfast.engine.evaluate import Evaluation
+from holdfast.engine.precision import choose_precision
 from holdfast.engine.system import Data, System
 from holdfast.engine.training import Goal, Plan, SavePlan, Training
 from holdfast.engine.update import Learner
@@ -34,7 +38,7 @@ def build_training(system: System, config: Any, *, stage: str) -> Training:
         UserError: When the data, the device or the monitored metric is not there.
     """
     device = choose_device(config.device)
-    data = system.data(config)
+    data = build_data(system, config)
     batches = _train_batches(data, config, stage)
     plan = _plan(config, batches.steps_per_epoch)
     learner = _learner(system, config, device, plan, stage)
@@ -51,6 +55,23 @@ def build_training(system: System, config: Any, *, stage: str) -> Training:
         goal=goal,
         save_plan=save_plan,
     )
+
+
+def build_data(system: System, config: Any) -> Data:
+    """Opens a system's data, or the part of it that `training.subset_size` and `overfit` mean.
+
+    Raises:
+        UserError: When the data is not there, or smaller than the part.
+    """
+    data = system.data(config)
+    training = config.training
+    if training.subset_size is None:
+        return data
+    _length(data.train, "training")
+    if training.overfit:
+        few = views.first(data.train, training.subset_size)
+        return replace(data, train=few, val=few)
+    return replace(data, train=views.subset(data.train, training.subset_size, training.subset_seed))
 
 
 def build_model(system: System, config: Any, device: torch.device) -> nn.Module:
@@ -84,8 +105,8 @@ def build_evaluation(system: System, config: Any, data: Data, device: torch.devi
 def _train_batches(data: Data, config: Config, stage: str) -> Batches:
     length = _length(data.train, "training")
     return Batches(
-        Composer(data.train, data.collate, config.seed, stage),
-        Order(length, shuffle=Keys(config.seed, stage, "order")),
+        Composer(data.train, data.collate, config.seed, stage, augment=not config.training.overfit),
+        Order(length, shuffle=None if config.training.overfit else Keys(config.seed, stage, "order")),
         batch_size=config.training.batch_size,
         accumulation=config.training.accumulation,
         workers=config.data.num_workers,
@@ -107,7 +128,7 @@ def _length(dataset: Any, which: str) -> int:
 def _plan(config: Config, steps_per_epoch: int) -> Plan:
     training = config.training
     epochs = None if training.steps is not None else training.epochs
-    return Plan(steps_per_epoch, epochs, training.steps, training.eval_interval)
+    return Plan(steps_per_epoch, epochs, training.steps, training.eval_interval, training.early_stop)
 
 
 def _learner(system: System, config: Any, device: torch.device, plan: Plan, stage: str) -> Learner:
@@ -118,8 +139,9 @@ def _learner(system: System, config: Any, device: torch.device, plan: Plan, stag
         optimizer=_optimizer(model, config),
         schedule=_schedule(config, plan),
         noise=Keys(config.seed, stage, "noise"),
-        device=device,
+        precision=choose_precision(config.training.amp, device),
         clip=config.training.clip,
+        average=Average(model, config.training.ema) if config.training.ema is not None else None,
     )
 
 
@@ -137,8 +159,9 @@ def _optimizer(model: nn.Module, config: Config) -> Optimizer:
 
 
 def _schedule(config: Config, plan: Plan) -> schedules.Schedule:
-    training, chosen, length = config.training, config.training.schedule, plan.total_steps
+    training, chosen = config.training, config.training.schedule
     unit = 1 if training.steps is not None else plan.steps_per_epoch
+    length = plan.total_steps if training.schedule_length is None else training.schedule_length * unit
     every = plan.steps_per_epoch if getattr(chosen, "each", "step") == "epoch" else 1
     match chosen.name:
         case "constant":

@@ -22,7 +22,6 @@ from holdfast.engine.saving import Saver
 from holdfast.engine.state import capture, restore
 from holdfast.engine.status import StatusKeeper
 from holdfast.engine.system import System
-from holdfast.engine.train import is_over
 from holdfast.engine.train import train as run_loop
 from holdfast.engine.training import Training
 from holdfast.errors import CheckpointMismatch, ConfigError, Interrupted, TrainingError
@@ -101,7 +100,7 @@ def resume(
         if found:
             _restore(training, *found, say)
             position = found[1]["history"]["journal"]
-        if is_over(training):
+        if training.is_over:
             # A kill may have come between the last checkpoint and this word.
             StatusKeeper(folder, training).write("finished")
             say(_how_to_extend(folder, training))
@@ -281,7 +280,7 @@ def _introduction(folder: RunFolder, training: Training, resolved: Resolved) -> 
     held_out = training.evaluation.batches.num_samples if training.evaluation else 0
     return (
         f"{resolved.config.system}: {count:,} parameters, {training.batches.num_samples} training and {held_out} "
-        f"held-out samples, on {training.device}\nrun: {folder.path}"
+        f"held-out samples, on {training.device} in {training.learner.precision}\nrun: {folder.path}"
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from holdfast.assembly import build_evaluation, build_model
+from holdfast.assembly import build_data, build_evaluation, build_model
 from holdfast.checkpoint import archive
 from holdfast.checkpoint.fit import check_fit
 from holdfast.config import Layer, plain_layer, refuse_changes, resolve
@@ -34,7 +34,7 @@ class TrainedRun:
 
 
 def load_trained(path: Path, *, load_system: Callable[[str], System], options: Callable[[System], Layer]) -> TrainedRun:
-    """Gives the model of a checkpoint for evaluation and prediction; touches nothing in the run's folder."""
+    """Gives the model of a checkpoint, with averaged weights where there are some; touches nothing in the folder."""
     state = archive.read(path)
     values = state["config"]
     system = load_system(str(values.get("system")))
@@ -43,8 +43,9 @@ def load_trained(path: Path, *, load_system: Callable[[str], System], options: C
     refuse_changes(resolve(system.config, stored).values, resolved.values)
     device = choose_device(resolved.config.device)
     model = build_model(system, resolved.config, device)
-    check_fit(str(path), model.state_dict(), state["model_state_dict"])
-    model.load_state_dict(state["model_state_dict"])
+    weights = (state["ema_state_dict"] or state)["model_state_dict"]
+    check_fit(str(path), model.state_dict(), weights)
+    model.load_state_dict(weights)
     model.eval()
     return TrainedRun(
         system=system,
@@ -61,7 +62,7 @@ def load_trained(path: Path, *, load_system: Callable[[str], System], options: C
 def evaluate(trained: TrainedRun) -> dict[str, float]:
     """Gives the loss and the metrics of a trained model on the held-out data, named like `val/F1`."""
     device = choose_device(trained.config.device)
-    data = trained.system.data(trained.config)
+    data = build_data(trained.system, trained.config)
     evaluation = build_evaluation(trained.system, trained.config, data, device, stage=trained.stage)
     if evaluation is None:
         raise ConfigError(

@@ -7,6 +7,7 @@ from torch.nn import functional as F
 
 from holdfast.clock import Clock
 from holdfast.data.batches import StepBatch
+from holdfast.engine.precision import Precision
 from holdfast.engine.schedule import constant, linear
 from holdfast.engine.system import Loss
 from holdfast.engine.update import Learner, update
@@ -24,7 +25,9 @@ def learner(*, loss=squared, schedule=None, clip=None, dropout=0.0):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(3, 4), nn.Dropout(dropout), nn.Linear(4, 1))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    return Learner(model, loss, optimizer, schedule or constant(), Keys(1, "t", "noise"), torch.device("cpu"), clip)
+    return Learner(
+        model, loss, optimizer, schedule or constant(), Keys(1, "t", "noise"), Precision(torch.device("cpu")), clip
+    )
 
 
 def rows(count):

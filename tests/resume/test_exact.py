@@ -6,6 +6,7 @@ import pytest
 
 from holdfast.data import batches
 from holdfast.engine import state, update
+from holdfast.run.folder import RunFolder
 from tests.processes import curves, forked, result, signal_after_step
 
 TRAIN = ["train", "tests.tiny:system", "--no-tensorboard", "--log-interval", "2", "--save-interval", "2 steps"]
@@ -100,3 +101,40 @@ def test_the_comparison_sees_a_resume_that_is_not_exact(here, flaw):
     assert forked(["resume", "killed"], prepare=flaw) == 0
     whole, killed = result(here / "runs" / "whole"), result(here / "runs" / "killed")
     assert whole["model_state_dict"] != killed["model_state_dict"]
+
+
+EVERYTHING = ["--amp", "bf16", "--ema", "0.9", "--clip", "0.5", "--accumulation", "2", "--schedule", "one_cycle"]
+
+
+def test_precision_average_accumulation_clipping_and_schedule_are_exact_too(here):
+    assert train("whole", *EVERYTHING, "--warmup", "1") == 0
+    assert train("killed", *EVERYTHING, "--warmup", "1", prepare=signal_after_step(8)) == -signal.SIGKILL
+    assert forked(["resume", "killed"]) == 0
+    assert result(here / "runs" / "killed") == result(here / "runs" / "whole")
+
+
+def test_a_scaler_is_state_too(here):
+    options = ["--amp", "fp16", "--optimizer", "sgd"]
+    assert train("whole", *options) == 0
+    assert train("killed", *options, prepare=signal_after_step(8)) == -signal.SIGKILL
+    assert forked(["resume", "killed"]) == 0
+    assert result(here / "runs" / "killed") == result(here / "runs" / "whole")
+
+
+def test_a_run_without_new_best_stops_early_and_stays_stopped(here):
+    options = ["--early-stop", "2", "--epochs", "40", "--lr", "1e-9"]
+    assert train("whole", *options) == 0
+    assert train("killed", *options, prepare=signal_after_step(8)) == -signal.SIGKILL
+    assert forked(["resume", "killed"]) == 0
+    assert forked(["resume", "killed"]) == 0
+    assert result(here / "runs" / "killed") == result(here / "runs" / "whole")
+    assert RunFolder(here / "runs" / "whole").read_status().epoch < 40
+
+
+def test_subset_and_overfit_are_fixed_parts_of_the_data(here):
+    assert train("subset", "--subset-size", "8", prepare=signal_after_step(3)) == -signal.SIGKILL
+    assert forked(["resume", "subset"]) == 0
+    assert train("whole", "--subset-size", "8") == 0
+    assert result(here / "runs" / "subset") == result(here / "runs" / "whole")
+    assert train("overfit", "--overfit", "--subset-size", "8", "--epochs", "2") == 0
+    assert RunFolder(here / "runs" / "overfit").read_status().step == 4

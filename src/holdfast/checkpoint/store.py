@@ -203,7 +203,7 @@ class Store:
     def _make_best(self, path: Path, state: Mapping[str, Any]) -> None:
         durable.link(path, self.folder / BEST)
         with durable.replacing(self.folder / BEST_WEIGHTS) as descriptor:
-            archive.write(descriptor, state["model_state_dict"])
+            archive.write(descriptor, (state.get("ema_state_dict") or state)["model_state_dict"])
 
     def _mend_links(self, path: Path, state: Mapping[str, Any]) -> None:
         """Finishes what a kill between a save and its links left undone."""

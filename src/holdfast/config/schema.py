@@ -129,10 +129,24 @@ class Training(Section):
     """adam, adamw or sgd."""
     schedule: Constant | Cosine | Linear | Step | OneCycle = Constant()
     """constant, cosine, linear, step or one_cycle."""
+    schedule_length: Positive | None = None
+    """What the schedule takes for the length of the run, in the run's unit; by default the run's own length."""
     warmup: Annotated[int, Field(ge=0)] = 0
     """Over how much the rate rises from zero, in the run's unit."""
     clip: Annotated[float, Field(gt=0)] | None = None
     """The largest norm that the gradient may have."""
+    amp: bool | Literal["bf16", "fp16"] = False
+    """Mixed precision: false, bf16, fp16, or true for the best that the device supports (off on the CPU)."""
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Decay of the average of the weights that is evaluated and kept as the best; none without a value."""
+    early_stop: Positive | None = None
+    """Ends the run after so many evaluations without a new best."""
+    subset_size: Positive | None = None
+    """Trains on so many samples, drawn by `subset_seed`; the held-out data stays whole."""
+    subset_seed: Annotated[int, Field(ge=0)] = 42
+    """Which samples a subset has."""
+    overfit: bool = False
+    """Trains on the first `subset_size` samples, unshuffled and always the same, and evaluates on them: a test."""
     accumulation: Positive = 1
     """Microbatches that one step is made of."""
     save_interval: int | str | tuple[int | str, ...] = 1
@@ -163,7 +177,11 @@ class Training(Section):
         return value
 
     @model_validator(mode="after")
-    def _batch_divides(self) -> Self:
+    def _fits_together(self) -> Self:
+        if self.overfit and self.subset_size is None:
+            raise ValueError(
+                "`overfit` must know how many samples, but `subset_size` is not set; set it, for example to 10"
+            )
         if self.batch_size % self.accumulation:
             raise ValueError(
                 "`batch_size` must be a multiple of `accumulation`, "

@@ -44,12 +44,26 @@ class Composer(Dataset[Any]):
 
     Before each sample Python's, NumPy's and torch's generators are set from (seed, stage, epoch, index), so any
     ordinary data set with random augmentation gives the same sample again, whoever asks for it and when.
+
+    Args:
+        dataset: What is fetched from.
+        collate: How samples become a batch; None means torch's default.
+        seed: The seed of the run.
+        stage: The stage, whose draws are its own.
+        augment: Whether each epoch augments anew; otherwise a sample is the same in every epoch.
     """
 
     def __init__(
-        self, dataset: Dataset[Any], collate: Callable[[list[Any]], Any] | None, seed: int, stage: str
+        self,
+        dataset: Dataset[Any],
+        collate: Callable[[list[Any]], Any] | None,
+        seed: int,
+        stage: str,
+        *,
+        augment: bool = True,
     ) -> None:
         self.dataset = dataset
+        self._augment = augment
         self._collate = collate
         self._seed = (seed, stage)
         self._make_keys()
@@ -59,7 +73,7 @@ class Composer(Dataset[Any]):
         self._collate_key = Keys(*self._seed, "collate")
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"dataset": self.dataset, "_collate": self._collate, "_seed": self._seed}
+        return {name: value for name, value in self.__dict__.items() if name not in ("_sample_key", "_collate_key")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -73,7 +87,7 @@ class Composer(Dataset[Any]):
         return self._collate(samples)
 
     def _sample(self, epoch: int, index: int) -> Any:
-        seed_all(self._sample_key(epoch, index))
+        seed_all(self._sample_key(epoch if self._augment else 0, index))
         try:
             return self.dataset[index]
         except Exception as error:

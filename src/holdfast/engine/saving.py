@@ -45,8 +45,7 @@ class Saver:
         """Saves when something has become due since the clock `before`."""
         after = training.clock
         is_best = training.record.best_step == after.step and training.record.evaluated_at == after.step
-        is_over = training.plan.is_over(after) and training.record.evaluated_at == after.step
-        is_numbered = is_over or training.save_plan.is_due(before, after) or self._interval_is_over(training)
+        is_numbered = training.is_over or training.save_plan.is_due(before, after) or self._interval_is_over(training)
         is_late = self._now() - self._saved_at >= LATEST_AT_LEAST_EVERY
         if is_numbered or is_best or is_late or after.epoch > before.epoch:
             self.save(training, number=_number(training, before) if is_numbered else None, is_best=is_best)

@@ -42,8 +42,8 @@ def capture(
         **training.clock.as_dict(),
         "model_state_dict": learner.model.state_dict(),
         "scheduler_state_dict": {"base_rates": list(learner.base_rates), "rate": record.rate},
-        "scaler_state_dict": None,
-        "ema_state_dict": None,
+        "scaler_state_dict": learner.precision.scaler.state_dict() if learner.precision.scaler else None,
+        "ema_state_dict": learner.average.state_dict() if learner.average else None,
         "rng_state": randomness.capture(),
         "data_state": _data_state(training),
         "metric": record.metric,
@@ -52,6 +52,7 @@ def capture(
         "metrics": dict(record.metrics),
         "history": {
             "evaluated_at": record.evaluated_at,
+            "since_best": record.since_best,
             "tally": {
                 "weight": record.tally.weight,
                 "total": record.tally.total,
@@ -89,10 +90,25 @@ def restore(training: Training, state: Mapping[str, Any]) -> bool:
     has_optimizer = "optimizer_state_dict" in state
     if has_optimizer:
         _restore_optimizer(training.learner.optimizer, state["optimizer_state_dict"])
+    _restore_part("scaler_state_dict", training.learner.precision.scaler, state)
+    _restore_part("ema_state_dict", training.learner.average, state)
     training.clock = Clock(**{name: state[name] for name in ("stage", "epoch", "step", "samples")})
     training.record = _record(state)
     randomness.restore(state["rng_state"])
     return has_optimizer
+
+
+def _restore_part(name: str, part: Any, state: Mapping[str, Any]) -> None:
+    """Restores a part that a run has only with some settings: the run and its checkpoint must agree."""
+    saved = state[name]
+    if (part is None) != (saved is None):
+        have, lack = ("the run", "the checkpoint") if saved is None else ("the checkpoint", "the run")
+        raise CheckpointMismatch(
+            f"`{name}` must be in both or in neither, but {have} has it and {lack} has not; "
+            "use the configuration that it was saved with."
+        )
+    if part is not None:
+        part.load_state_dict(saved)
 
 
 def _data_state(training: Training) -> dict[str, int]:
@@ -154,6 +170,7 @@ def _record(state: Mapping[str, Any]) -> Record:
         best_step=state["best_step"],
         metrics=dict(state["metrics"]),
         evaluated_at=history["evaluated_at"],
+        since_best=history["since_best"],
         tally=tally,
         rate=state["scheduler_state_dict"]["rate"],
     )

@@ -30,7 +30,7 @@ def train(training: Training, saver: Saver, interruption: Interruption) -> None:
         NonFiniteLoss: When the loss or its gradient is infinite or not a number; the parameters are untouched.
     """
     with training.batches.from_step(training.clock.step) as stream:
-        while not is_over(training):
+        while not training.is_over:
             before = training.clock
             try:
                 interruption.check()
@@ -42,11 +42,6 @@ def train(training: Training, saver: Saver, interruption: Interruption) -> None:
                 saver.save(training)
                 raise
             saver.save_when_due(training, before)
-
-
-def is_over(training: Training) -> bool:
-    """Says whether every step is done and the last state has been evaluated."""
-    return training.plan.is_over(training.clock) and training.record.evaluated_at == training.clock.step
 
 
 def take_step(training: Training, batch: StepBatch) -> None:
@@ -75,6 +70,8 @@ def close_epoch(training: Training, interruption: Interruption) -> None:
     named |= {f"val/{name}": value for name, value in scores.values.items()}
     record.metric = training.goal.value_of(named)
     is_best = record.metric is not None and training.goal.is_better(record.metric, record.best_metric)
+    if record.metric is not None:
+        record.since_best = 0 if is_best else record.since_best + 1
     if is_best:
         record.best_metric, record.best_step = record.metric, clock.step
     record.metrics = named
@@ -97,4 +94,6 @@ def close_epoch(training: Training, interruption: Interruption) -> None:
 def _scores(training: Training, interruption: Interruption, *, is_due: bool) -> Scores:
     if training.evaluation is None or not is_due:
         return Scores({}, {})
-    return evaluate(training.evaluation, training.learner.model, progress=lambda done: interruption.check())
+    average = training.learner.average
+    model = average.model if average else training.learner.model
+    return evaluate(training.evaluation, model, progress=lambda done: interruption.check())

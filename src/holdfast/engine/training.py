@@ -24,6 +24,8 @@ class Plan:
     epochs: int | None
     steps: int | None
     eval_interval: int = 1
+    patience: int | None = None
+    """Evaluations without a new best after which the stage ends early."""
 
     @property
     def total_steps(self) -> int:
@@ -79,6 +81,8 @@ class Record:
     """The last evaluation, by name."""
     evaluated_at: int | None = None
     """The step of the last evaluation."""
+    since_best: int = 0
+    """Evaluations since the best one."""
     tally: Tally = field(default_factory=Tally)
     rate: float = 0.0
     """The rate of the last step."""
@@ -115,6 +119,12 @@ class Training:
     save_plan: SavePlan
     observers: Sequence[Observer] = ()
     record: Record = field(default_factory=Record)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the last state has been evaluated, after every step or after too long without a new best."""
+        is_stopped = self.plan.patience is not None and self.record.since_best >= self.plan.patience
+        return (is_stopped or self.plan.is_over(self.clock)) and self.record.evaluated_at == self.clock.step
 
     @property
     def device(self) -> torch.device:

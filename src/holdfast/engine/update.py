@@ -13,7 +13,9 @@ from torch.optim import Optimizer
 
 from holdfast.clock import Clock
 from holdfast.data.batches import StepBatch
+from holdfast.engine.averaging import Average
 from holdfast.engine.device import to_device
+from holdfast.engine.precision import Precision
 from holdfast.engine.schedule import Schedule
 from holdfast.engine.system import LossFunction
 from holdfast.errors import NonFiniteLoss
@@ -31,8 +33,14 @@ class Learner:
     schedule: Schedule
     noise: Keys
     """The keys of dropout and other noise, by step and microbatch."""
-    device: torch.device
+    precision: Precision
     clip: float | None = None
+    average: Average | None = None
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return self.precision.device
 
     def __post_init__(self) -> None:
         self.base_rates = [float(group["lr"]) for group in self.optimizer.param_groups]
@@ -45,9 +53,9 @@ def update(learner: Learner, clock: Clock, batch: StepBatch) -> StepReport:
         set the rates from the schedule
         for each microbatch:
             set the global generators from (seed, stage, step, microbatch)
-            loss -> backward of its sum, divided by the weight of the whole step
+            loss, in the configured precision -> backward of its sum, divided by the weight of the whole step
         stop if the loss is not finite
-        clip, step
+        unscale, clip, step (a step whose scaled gradients overflow is left out), average
 
     The gradient is that of the mean over the whole step, however it was divided into microbatches.
 
@@ -60,19 +68,22 @@ def update(learner: Learner, clock: Clock, batch: StepBatch) -> StepReport:
     tally = Tally()
     for number, microbatch in enumerate(batch.microbatches):
         seed_all(learner.noise(clock.step, number))
-        loss = learner.loss(learner.model, to_device(microbatch, learner.device))
+        with learner.precision.autocast():
+            loss = learner.loss(learner.model, to_device(microbatch, learner.device))
         # One microbatch: its own weight is that of the step. Several: the samples stand in for the weight,
         # which is known only after the last one, and the gradients are corrected once if the two differ.
         divisor = loss.weight if len(batch.microbatches) == 1 else batch.samples
-        (loss.total / divisor).backward()
+        _scaled(learner, loss.total / divisor).backward()
         tally.add(loss.total.detach(), loss.weight, loss.parts)
     if len(batch.microbatches) > 1 and tally.weight != batch.samples:
         _scale_gradients(learner.parameters, batch.samples / tally.weight)
     value, parts = tally.means()
-    norm = None if learner.clip is None else float(nn.utils.clip_grad_norm_(learner.parameters, learner.clip))
-    if not math.isfinite(value) or not math.isfinite(norm or 0.0):
+    norm = _clip(learner)
+    # With a scaler an infinite gradient is no error: the step is left out and the scale lowered.
+    if not math.isfinite(value) or not (learner.precision.scaler or math.isfinite(norm or 0.0)):
         raise NonFiniteLoss(_not_finite(clock.step + 1, value, parts, norm))
-    learner.optimizer.step()
+    if _step(learner) and learner.average:
+        learner.average.update(learner.model)
     return StepReport(
         clock=clock.after_step(batch.samples),
         samples=batch.samples,
@@ -102,6 +113,31 @@ class Tally:
         """Gives the mean of the loss and of each part (not a number when nothing was counted)."""
         weight = self.weight or math.nan
         return self.total / weight, {name: part / weight for name, part in self.parts.items()}
+
+
+def _scaled(learner: Learner, loss: Tensor) -> Tensor:
+    scaler = learner.precision.scaler
+    return scaler.scale(loss) if scaler else loss
+
+
+def _clip(learner: Learner) -> float | None:
+    if learner.clip is None:
+        return None
+    if learner.precision.scaler:
+        learner.precision.scaler.unscale_(learner.optimizer)
+    return float(nn.utils.clip_grad_norm_(learner.parameters, learner.clip))
+
+
+def _step(learner: Learner) -> bool:
+    """Steps the optimizer and says whether it did: a scaler leaves out a step whose gradients overflowed."""
+    scaler = learner.precision.scaler
+    if scaler is None:
+        learner.optimizer.step()
+        return True
+    scale = scaler.get_scale()
+    scaler.step(learner.optimizer)
+    scaler.update()
+    return scaler.get_scale() >= scale
 
 
 def _set_rates(learner: Learner, step: int) -> float:

@@ -1,0 +1,42 @@
+"""An average of the weights over the steps, which often judges better than the last weights."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+
+class Average:
+    """A second model whose weights are the exponential average of those of the first.
+
+    The decay warms up, `min(decay, (1 + n) / (10 + n))` after n updates, so that the first weights are soon forgotten.
+    Buffers (running statistics) are taken over as they are.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.updates = 0
+        self.model = copy.deepcopy(model).requires_grad_(False).eval()
+
+    @torch.no_grad()
+    def update(self, model: nn.Module) -> None:
+        """Counts the weights of a model that has just made a step."""
+        self.updates += 1
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        for average, current in zip(self.model.parameters(), model.parameters(), strict=True):
+            average.lerp_(current.detach(), 1 - decay)
+        for average, current in zip(self.model.buffers(), model.buffers(), strict=True):
+            average.copy_(current)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Gives the averaged weights and how many updates they hold."""
+        return {"updates": self.updates, "model_state_dict": self.model.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Puts back what `state_dict` gave."""
+        self.updates = state["updates"]
+        self.model.load_state_dict(state["model_state_dict"])
