@@ -40,7 +40,9 @@ def replacing(path: Path) -> Iterator[int]:
     Yields a file descriptor. When the block raises, `path` stays as it was and the new file is removed.
     """
     temporary = temporary_beside(path)
-    descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
+    # A dead process of the same number may have left it as another name of a checkpoint: never truncate it.
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
     try:
         try:
             yield descriptor
@@ -64,10 +66,9 @@ def write_file(path: Path, content: str | bytes) -> None:
 
 
 def remove_temporary_files(folder: Path) -> None:
-    """Removes the temporary files that other processes have left in a folder; call it only with its lock held."""
+    """Removes the temporary files that were left in a folder; call it when its lock has just been taken."""
     for path in folder.glob(".*.tmp-*"):
-        if not path.name.endswith(f".tmp-{os.getpid()}"):
-            path.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
 
 
 def link(source: Path, target: Path) -> None:
@@ -102,6 +103,8 @@ def make_folder(folder: Path) -> None:
     while not folder.is_dir():
         missing.append(folder)
         folder = folder.parent
+    # The process that made this one may have been killed before that was durable.
+    fsync_folder(folder.parent)
     for new in reversed(missing):
         new.mkdir(exist_ok=True)
         fsync_folder(new.parent)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 from random import Random
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 BLOCK = 4096
 
@@ -74,15 +74,13 @@ class MakeFolder:
 
 @dataclass(frozen=True)
 class Note:
-    """Not an operation: the program has begun to save a step, or has said that it is saved."""
+    """Not an operation: the program has begun to save a step, has said that it is saved, or has loaded it."""
 
-    what: str
+    what: Literal["begun", "saved", "loaded"]
     step: int
 
 
-Operation: TypeAlias = (
-    Create | Write | Resize | SyncFile | SyncFolder | Rename | Link | Unlink | MakeFolder | Note
-)
+Operation: TypeAlias = Create | Write | Resize | SyncFile | SyncFolder | Rename | Link | Unlink | MakeFolder | Note
 
 
 @dataclass(frozen=True)
@@ -131,7 +129,7 @@ class _File:
         zeros = [Write(c.file, c.offset, bytes(len(c.data))) if isinstance(c, Write) else c for c in changes]
         found = [changes, [], zeros, sizes]
         found += [changes[:count] for count in range(1, len(changes))]
-        found += [changes[:index] + zeros[index + 1 :] for index in range(len(changes))]
+        found += [changes[:index] + zeros[index:] for index in range(len(changes))]
         found += [changes[:index] + changes[index + 1 :] for index in range(len(changes))]
         found += [[change for change in changes if random.random() < 0.5] for _ in range(extra)]
         return list(dict.fromkeys(_applied(self.durable, part) for part in found))

@@ -1,4 +1,4 @@
-"""Records the file operations of ordinary code, by standing in for the functions of `os` while it runs.
+"""Records the file operations of ordinary code, by standing in for the functions of `os`, and `open`, while it runs.
 
 The code under test needs no seam for it and works on real files. What the recording says is compared with the real
 folder at its end: an operation that went past the recorder does not stay unnoticed.
@@ -6,12 +6,14 @@ folder at its end: an operation that went past the recorder does not stay unnoti
 
 from __future__ import annotations
 
+import builtins
+import io
 import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from unittest.mock import patch
 
 from tests.crash.disk import (
@@ -49,8 +51,8 @@ class Recording:
         self._now = self.before.copy()
         self._open: dict[int, int | str] = {}
 
-    def note(self, what: str, step: int) -> None:
-        """Writes down that the program has begun to save a step, or has said that it is saved."""
+    def note(self, what: Literal["begun", "saved", "loaded"], step: int) -> None:
+        """Writes down that the program has begun to save a step, has said that it is saved, or has loaded it."""
         self._add(Note(what, step))
 
     @contextmanager
@@ -59,6 +61,8 @@ class Recording:
         with ExitStack() as stack:
             for name, wrapped in self._wrappers():
                 stack.enter_context(patch.object(os, name, wrapped(getattr(os, name))))
+            for module in (builtins, io):
+                stack.enter_context(patch.object(module, "open", self._wrap_stream(io.open)))
             yield self
         assert _shape(tree_in(Path(self._root))) == _shape_of(self._now.now()), "an operation was not recorded"
 
@@ -115,6 +119,23 @@ class Recording:
             if existed and flags & os.O_TRUNC:
                 self._add(Resize(number, 0))
             return descriptor
+
+        return wrapped
+
+    def _wrap_stream(self, real: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(file: Any, mode: str = "r", buffering: int = -1, *values: Any, **options: Any) -> Any:
+            closes = options.pop("closefd", True)
+            inside = self._file(file) if isinstance(file, int) else self._inside(file)
+            if inside is None or not set(mode) & set("wax+"):
+                return real(file, mode, buffering, *values, closefd=closes, **options)
+            descriptor = file if isinstance(file, int) else os.open(file, _flags(mode), 0o666)
+            raw = _Raw(descriptor, closes)
+            if "a" in mode:
+                raw.seek(0, os.SEEK_END)
+            if buffering == 0:
+                return raw
+            buffered = io.BufferedRandom(raw) if "+" in mode else io.BufferedWriter(raw)
+            return buffered if "b" in mode else io.TextIOWrapper(buffered, *values, **options)
 
         return wrapped
 
@@ -205,6 +226,51 @@ class Recording:
             return wrapped
 
         return wrap
+
+
+class _Raw(io.RawIOBase):
+    """A file all of whose operations go through `os`, where they are recorded."""
+
+    def __init__(self, descriptor: int, closes: bool) -> None:
+        self._descriptor = descriptor
+        self._closes = closes
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def readable(self) -> bool:
+        return True
+
+    def writable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        return os.readv(self._descriptor, [buffer])
+
+    def write(self, data: Any, /) -> int:
+        return os.write(self._descriptor, data)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        return os.lseek(self._descriptor, offset, whence)
+
+    def truncate(self, size: int | None = None, /) -> int:
+        size = self.tell() if size is None else size
+        os.ftruncate(self._descriptor, size)
+        return size
+
+    def close(self) -> None:
+        if not self.closed and self._closes:
+            os.close(self._descriptor)
+        super().close()
+
+
+def _flags(mode: str) -> int:
+    kinds = {"r": 0, "w": os.O_CREAT | os.O_TRUNC, "a": os.O_CREAT, "x": os.O_CREAT | os.O_EXCL}
+    access = os.O_RDWR if "+" in mode else os.O_WRONLY
+    return access | next(flags for kind, flags in kinds.items() if kind in mode)
 
 
 def _refusal(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -1,4 +1,4 @@
-"""All states that a power cut may leave at any moment of a recording, each once, and how to put one onto a real disk."""
+"""All states that a power cut may leave at any moment of a recording, and how to put one onto a real disk."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 
@@ -24,13 +24,20 @@ class Facts:
 
     begun: frozenset[int] = frozenset()
     """Steps of which a save has begun."""
-    acknowledged: frozenset[int] = frozenset()
+    saved: frozenset[int] = frozenset()
     """Steps of which it has said that they are saved."""
+    loaded: frozenset[int] = frozenset()
+    """Steps that it has gone on from."""
+
+    @property
+    def acknowledged(self) -> frozenset[int]:
+        """Gives the steps that no later start may fall behind."""
+        return self.saved | self.loaded
 
     def after(self, note: Note) -> Facts:
         """Gives the facts after one more note."""
-        acknowledged = {note.step} if note.what == "acknowledged" else set()
-        return Facts(self.begun | {note.step}, self.acknowledged | acknowledged)
+        told = getattr(self, note.what) | {note.step}
+        return replace(self, **{note.what: told})
 
 
 @dataclass(frozen=True)

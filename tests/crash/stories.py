@@ -5,11 +5,10 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 from unittest.mock import patch
 
 import torch
@@ -19,10 +18,12 @@ from holdfast.checkpoint.retention import Keep
 from holdfast.checkpoint.store import Store
 from tests.crash.disk import Disk
 from tests.crash.recording import Recording
-from tests.crash.states import Facts, fast_folder, put
+from tests.crash.states import Facts, fast_folder, kills, put
 
 FOLDER = "checkpoints"
 LATEST, BEST, WEIGHTS = "checkpoint_latest.pth", "checkpoint_best.pth", "weights_best.pth"
+Mutation: TypeAlias = Callable[[], AbstractContextManager[Any]]
+"""Changes the code under test while a block runs."""
 
 
 @dataclass(frozen=True)
@@ -31,17 +32,17 @@ class Story:
 
     saves: int
     """How many states the first process saves."""
-    numbered: Callable[[int], bool] = lambda step: True
-    """Which steps are saved with a number."""
+    names: Callable[[int], tuple[str | None, ...]] = lambda step: (f"epoch{step}",)
+    """The numbers that a step is saved with, one after another; None saves it as the latest only."""
     best: frozenset[int] = frozenset()
     """The steps that are better than all before."""
     keep: Keep = field(default_factory=lambda: Keep(last=2))
     links: bool = True
     """Whether the file system has hard links."""
 
-    def number(self, step: int) -> str | None:
-        """Gives the number that a step is saved with."""
-        return f"epoch{step}" if self.numbered(step) else None
+    def numbered(self, step: int) -> bool:
+        """Says whether a step is saved with a number."""
+        return any(self.names(step))
 
     def best_until(self, step: int) -> int | None:
         """Gives the best step until this one."""
@@ -60,14 +61,10 @@ class Story:
         """Gives the bytes of `weights_best.pth` when this step is the best."""
         return _archived_weights(step)
 
-    def must_keep(self, step: int, newest: int) -> bool:
-        """Says whether a numbered checkpoint must stand when `newest` is saved."""
-        numbered = [number for number in range(1, newest + 1) if self.numbered(number)]
-        return step in numbered[-max(self.keep.last, 2) :] or step in self.keep.milestones & set(numbered)
-
     def save(self, store: Store, step: int) -> None:
         """Saves the state of a step as the training loop does."""
-        store.save(self.state(step), number=self.number(step), is_best=step in self.best)
+        for number in self.names(step):
+            store.save(self.state(step), number=number, is_best=step in self.best)
 
     @contextmanager
     def file_system(self) -> Iterator[None]:
@@ -132,7 +129,11 @@ def same(left: Any, right: Any) -> bool:
     if isinstance(left, dict) and isinstance(right, dict):
         return list(left) == list(right) and all(same(left[key], right[key]) for key in left)
     if isinstance(left, torch.Tensor) and isinstance(right, torch.Tensor):
-        return left.dtype == right.dtype and left.shape == right.shape and left.numpy().tobytes() == right.numpy().tobytes()
+        return (
+            left.dtype == right.dtype
+            and left.shape == right.shape
+            and left.numpy().tobytes() == right.numpy().tobytes()
+        )
     return type(left) is type(right) and left == right
 
 
@@ -143,7 +144,7 @@ def process(number: int) -> Iterator[None]:
         yield
 
 
-def first_run(story: Story, mutation: Callable[[], Any] = lambda: process(1)) -> Recording:
+def first_run(story: Story, mutation: Mutation = nullcontext) -> Recording:
     """Records a process that saves every state of a story, beginning without a folder."""
     with fast_folder() as root, process(1), story.file_system():
         recording = Recording(root)
@@ -152,41 +153,86 @@ def first_run(story: Story, mutation: Callable[[], Any] = lambda: process(1)) ->
             for step in range(1, story.saves + 1):
                 recording.note("begun", step)
                 story.save(store, step)
-                recording.note("acknowledged", step)
+                recording.note("saved", step)
             store.close()
     return recording
 
 
+def go_on(story: Story, store: Store, recording: Recording) -> None:
+    """Loads the newest state and saves the one after it, as a resumed run does."""
+    newest = store.load_newest()
+    step = newest[1]["step"] if newest else 0
+    if newest:
+        recording.note("loaded", step)
+    recording.note("begun", step + 1)
+    story.save(store, step + 1)
+    recording.note("saved", step + 1)
+
+
+def prune(story: Story, store: Store, recording: Recording) -> None:
+    """Removes what is not kept, without loading anything."""
+    store.prune()
+
+
 def second_run(
-    story: Story, disk: Disk, number: int = 2, mutation: Callable[[], Any] = lambda: process(2)
+    story: Story,
+    disk: Disk,
+    act: Callable[[Story, Store, Recording], None] = go_on,
+    *,
+    number: int = 2,
+    mutation: Mutation = nullcontext,
 ) -> Recording:
-    """Records a process that finds a disk as a crash left it, loads the newest state and saves the one after it."""
+    """Records a process that finds a disk as a crash left it and does something with it."""
     with fast_folder() as root, process(number), story.file_system():
         put(disk.now(), root)
         recording = Recording(root, disk)
         with recording.running(), mutation():
             store = Store(root / FOLDER, story.keep, tell=[].append)
-            newest = store.load_newest()
-            step = newest[1]["step"] if newest else 0
-            if newest:
-                recording.note("acknowledged", step)
-            recording.note("begun", step + 1)
-            story.save(store, step + 1)
-            recording.note("acknowledged", step + 1)
+            act(story, store, recording)
             store.close()
     return recording
 
 
+def rotten_disk(story: Story, step: int, damage: Callable[[bytes], bytes]) -> tuple[Disk, Facts]:
+    """Gives a disk on which a story has been saved whole and the file of one step has rotted since."""
+    recording = first_run(story)
+    *_, (disk, facts) = kills(recording)
+    tree = disk.now()
+    whole = story.file(step)
+    files = {
+        path: replace(file, content=damage(whole)) if file.content == whole else file
+        for path, file in tree.files.items()
+    }
+    return Disk.holding(replace(tree, files=files)), Facts(facts.begun - {step}, facts.saved - {step})
+
+
+def flip(place: float) -> Callable[[bytes], bytes]:
+    """Gives a damage: one bit flips, at a place between the first byte (0) and the last (1)."""
+
+    def damage(content: bytes) -> bytes:
+        data = bytearray(content)
+        data[round(place * (len(data) - 1))] ^= 1
+        return bytes(data)
+
+    return damage
+
+
+def _every_second(step: int) -> tuple[str | None]:
+    return (None,) if step % 2 else (f"epoch{step}",)
+
+
+def _every_second_again(step: int) -> tuple[str | None, ...]:
+    return (None,) if step % 2 else (None, f"epoch{step}")
+
+
 STORIES = {
     "first save": Story(saves=1),
-    "numbered saves": Story(saves=5),
-    "overwriting the latest": Story(saves=4, numbered=lambda step: False),
-    "numbers and the latest between them": Story(saves=6, numbered=lambda step: step % 2 == 0),
+    "numbered saves": Story(saves=5, keep=Keep(last=1)),
+    "overwriting the latest": Story(saves=4, names=lambda step: (None,)),
+    "numbers and the latest between them": Story(saves=6, names=_every_second),
+    "the latest gets a number, too": Story(saves=5, names=_every_second_again),
     "the best moves": Story(saves=5, best=frozenset({1, 3, 4})),
-    "the best is an unnumbered one": Story(
-        saves=5, numbered=lambda step: step % 2 == 0, best=frozenset({1, 4, 5}), keep=Keep(last=2)
-    ),
+    "the best is an unnumbered one": Story(saves=5, names=_every_second, best=frozenset({1, 4, 5}), keep=Keep(last=2)),
     "milestones": Story(saves=6, keep=Keep(last=2, milestones=frozenset({1, 3}))),
     "no hard links": Story(saves=4, best=frozenset({1, 3}), links=False),
 }
-__all__ = ["BEST", "FOLDER", "LATEST", "STORIES", "WEIGHTS", "Facts", "Story"]

@@ -52,7 +52,6 @@ class Store:
             OSError: When the disk refuses; what stood before still stands.
             CheckpointError: When the state holds what cannot be stored, or another process has the folder.
         """
-        durable.make_folder(self.folder)
         self._take()
         path = self.folder / (f"checkpoint_{number}.pth" if number else LATEST)
         with durable.replacing(path) as descriptor:
@@ -139,21 +138,26 @@ class Store:
 
     def _take(self) -> None:
         """Takes the folder's lock; then every temporary file in it was left by a process that is gone."""
-        if self._lock.is_mine:
+        if self._lock.is_mine and self.folder.is_dir():
             return
+        self._lock.release()
+        durable.make_folder(self.folder)
         if not self._lock.acquire():
             raise CheckpointError(
                 f"`{self.folder}` must be written by one process at a time, but another one has it; "
                 "wait for it or stop it."
             )
         durable.remove_temporary_files(self.folder)
+        # What a killed process has renamed here may not be durable yet, but from now on it is built upon.
+        durable.fsync_folder(self.folder)
 
     def _newest_first(self) -> list[Path]:
         """Every checkpoint but the best by what it has done, newest first, each file once; then the best."""
         counted = []
         seen: set[int] = set()
         for path in self._named(lambda name: name == LATEST or _NUMBERED.fullmatch(name)):
-            counters = self._counters(path)
+            # Setting a damaged file aside takes its other names away.
+            counters = self._counters(path) if path.exists() else None
             if counters is not None and path.stat().st_ino not in seen:
                 seen.add(path.stat().st_ino)
                 counted.append(((counters["step"], counters["epoch"], path.name != LATEST), path))
@@ -201,9 +205,10 @@ class Store:
         return True
 
     def _make_best(self, path: Path, state: Mapping[str, Any]) -> None:
-        durable.link(path, self.folder / BEST)
+        # The link comes last: where it stands, the weights do, too.
         with durable.replacing(self.folder / BEST_WEIGHTS) as descriptor:
             archive.write(descriptor, (state.get("ema_state_dict") or state)["model_state_dict"])
+        durable.link(path, self.folder / BEST)
 
     def _mend_links(self, path: Path, state: Mapping[str, Any]) -> None:
         """Finishes what a kill between a save and its links left undone."""
@@ -215,10 +220,7 @@ class Store:
             self._make_best(path, state)
 
     def _best_is_whole(self, state: Mapping[str, Any]) -> bool:
-        weights = self.folder / BEST_WEIGHTS
-        if not (self._holds(self.folder / BEST, state) and weights.exists()):
-            return False
-        return weights.stat().st_mtime_ns >= (self.folder / BEST).stat().st_mtime_ns
+        return (self.folder / BEST_WEIGHTS).exists() and self._holds(self.folder / BEST, state)
 
     def _holds(self, path: Path, state: Mapping[str, Any]) -> bool:
         if not path.exists():
