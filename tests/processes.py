@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
+import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +28,7 @@ def forked(words: list[str], *, prepare: Callable[[], None] = lambda: None) -> i
             log = os.open("output.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
             os.dup2(log, 1)
             os.dup2(log, 2)
+            sys.stdout, sys.stderr = open(1, "w", buffering=1), open(2, "w", buffering=1)  # noqa: SIM115
             prepare()
             os._exit(run(words))
         except BaseException:  # noqa: BLE001 - the child must not go on with the tests of its parent

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from holdfast.checkpoint.manager import CheckpointManager as CheckpointManager
     from holdfast.checkpoint.manager import load_checkpoint as load_checkpoint
     from holdfast.checkpoint.manager import save_checkpoint as save_checkpoint
+    from holdfast.engine.opening import open_run as open_run
     from holdfast.engine.system import Data as Data
     from holdfast.engine.system import Loss as Loss
     from holdfast.engine.system import System as System
@@ -29,6 +30,7 @@ _HOMES = {
     "System": "holdfast.engine.system",
     "load_checkpoint": "holdfast.checkpoint.manager",
     "load_run": "holdfast.api",
+    "open_run": "holdfast.engine.opening",
     "save_checkpoint": "holdfast.checkpoint.manager",
     "train": "holdfast.api",
 }
@@ -42,6 +44,7 @@ __all__ = [
     "__version__",
     "load_checkpoint",
     "load_run",
+    "open_run",
     "save_checkpoint",
     "train",
 ]

@@ -13,12 +13,14 @@ from typing import Any
 import torch
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
+from torch.utils.data import IterableDataset
 
 from holdfast.clock import Clock, Unit, parse_every
 from holdfast.config import Config
 from holdfast.data import views
 from holdfast.data.batches import Batches, Composer
 from holdfast.data.order import Order
+from holdfast.data.streams import StreamBatches
 from holdfast.engine import schedule as schedules
 from holdfast.engine.averaging import Average
 from holdfast.engine.device import choose_device
@@ -102,7 +104,16 @@ def build_evaluation(system: System, config: Any, data: Data, device: torch.devi
     )
 
 
-def _train_batches(data: Data, config: Config, stage: str) -> Batches:
+def _train_batches(data: Data, config: Any, stage: str) -> Batches | StreamBatches:
+    if isinstance(data.train, IterableDataset):
+        return StreamBatches(
+            data.train,
+            data.collate,
+            length=_stream_length(data.train, config),
+            batch_size=config.training.batch_size,
+            accumulation=config.training.accumulation,
+            keys=Keys(config.seed, stage, "stream"),
+        )
     length = _length(data.train, "training")
     return Batches(
         Composer(data.train, data.collate, config.seed, stage, augment=not config.training.overfit),
@@ -110,6 +121,17 @@ def _train_batches(data: Data, config: Config, stage: str) -> Batches:
         batch_size=config.training.batch_size,
         accumulation=config.training.accumulation,
         workers=config.data.num_workers,
+    )
+
+
+def _stream_length(dataset: Any, config: Any) -> int:
+    if config.data.epoch_length is not None:
+        return config.data.epoch_length
+    if hasattr(dataset, "__len__"):
+        return len(dataset)
+    raise DataError(
+        "`data.epoch_length` must say how many samples an epoch has, for the training data is a stream without a "
+        "length, but got nothing; add --epoch-length N."
     )
 
 

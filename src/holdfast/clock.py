@@ -13,6 +13,7 @@ from typing import Literal
 Unit = Literal["epochs", "steps", "seconds"]
 
 _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(epoch|step|second|minute|hour)s?\s*", re.IGNORECASE)
+_UNITS = {"days": 86400.0, "hours": 3600.0, "minutes": 60.0, "seconds": 1.0}
 _SECONDS = {"second": 1.0, "minute": 60.0, "hour": 3600.0}
 
 
@@ -75,6 +76,28 @@ class Every:
         if self.unit == "steps":
             return after.step // self.count > before.step // self.count
         return False
+
+
+def parse_duration(text: str) -> float:
+    """Reads `3h30m`, `90s`, `45 min`, `2d`, `1:30:00` (hours first) or a bare number of seconds, and gives seconds.
+
+    Raises:
+        ValueError: When the text is none of these, or not positive.
+    """
+    word = text.strip().lower()
+    seconds = 0.0
+    if re.fullmatch(r"\d+(:\d\d){1,2}", word):
+        parts = [int(part) for part in word.split(":")] + [0]
+        seconds = parts[0] * 3600.0 + parts[1] * 60 + parts[2]
+    elif re.fullmatch(r"\d+(\.\d+)?", word):
+        seconds = float(word)
+    elif re.fullmatch(r"(\d+(\.\d+)?\s*[a-z]+\s*)+", word):
+        for count, unit in re.findall(r"(\d+(?:\.\d+)?)\s*([a-z]+)", word):
+            scale = [value for name, value in _UNITS.items() if name.startswith(unit)]
+            seconds += float(count) * (scale[0] if scale else float("nan"))
+    if not seconds > 0:
+        raise ValueError(f"must be a time such as 3h30m, 45m, 90s or 1:30:00, but got {text!r}")
+    return seconds
 
 
 def parse_every(value: int | str | Sequence[int | str], default_unit: Unit) -> tuple[Every, ...]:

@@ -85,9 +85,11 @@ def link(source: Path, target: Path) -> None:
             raise
         _copy(source, target)
         return
-    os.replace(temporary, target)
-    # Renaming onto a name of the very same file does nothing, by POSIX, and leaves the temporary name behind.
-    temporary.unlink(missing_ok=True)
+    try:
+        os.replace(temporary, target)
+    finally:
+        # Renaming onto a name of the very same file does nothing, by POSIX, and leaves the temporary name behind.
+        temporary.unlink(missing_ok=True)
     fsync_folder(target.parent)
 
 

@@ -11,7 +11,7 @@
     ├── TrainingError            training cannot go on: exit code 1
     │   ├── NonFiniteLoss        the loss became infinite or not a number
     │   └── SampleError          the data set raised for one sample
-    └── Interrupted              a signal asked the run to stop; a checkpoint has been saved
+    └── Interrupted              a signal or the time limit stopped the run; a checkpoint has been saved
 
 Messages have the form "`what` must ..., but got ...; do ...".
 """
@@ -70,8 +70,8 @@ class SampleError(TrainingError):
 
 
 class Interrupted(HoldfastError):
-    """A signal asked the run to stop; a checkpoint of the last finished step has been saved."""
+    """A signal or the time limit stopped the run; a checkpoint of the last finished step has been saved."""
 
-    def __init__(self, signal_number: int, message: str) -> None:
+    def __init__(self, exit_code: int, message: str) -> None:
         super().__init__(message)
-        self.signal_number = signal_number
+        self.exit_code = exit_code

@@ -17,14 +17,18 @@ from holdfast.assembly import build_training
 from holdfast.checkpoint.retention import Keep
 from holdfast.checkpoint.store import Store
 from holdfast.config import Layer, Resolved, flatten, plain_layer, refuse_changes, resolve, to_yaml
+from holdfast.data.batches import worker_death
+from holdfast.data.streams import StreamBatches
+from holdfast.durable import make_folder, write_file
 from holdfast.engine.interruption import Interruption
+from holdfast.engine.opening import keep_in
 from holdfast.engine.saving import Saver
-from holdfast.engine.state import capture, restore
+from holdfast.engine.state import capture, platform_facts, restore
 from holdfast.engine.status import StatusKeeper
 from holdfast.engine.system import System
 from holdfast.engine.train import train as run_loop
 from holdfast.engine.training import Training
-from holdfast.errors import CheckpointMismatch, ConfigError, Interrupted, TrainingError
+from holdfast.errors import CheckpointMismatch, ConfigError, Interrupted, NonFiniteLoss, RunError, TrainingError
 from holdfast.run.display import Display
 from holdfast.run.folder import RunFolder, Status, automatic_name, check_name
 from holdfast.run.journal import Journal
@@ -42,26 +46,41 @@ class Outcome:
     stage: str
     failed_saves: int = 0
     newest: Path | None = None
-    """The newest checkpoint of this process."""
+    """The newest checkpoint; None when there is none."""
 
 
-def start(system: System, resolved: Resolved, *, command: Sequence[str], say: Say = print) -> Outcome:
+def start(
+    system: System,
+    resolved: Resolved,
+    *,
+    command: Sequence[str],
+    time_limit: float | None = None,
+    say: Say = print,
+) -> Outcome:
     """Begins a run in a new folder and trains it to its end.
 
     Everything that can be wrong with the configuration and the data is found before the folder is made.
 
+    Args:
+        system: What is trained.
+        resolved: Its configuration.
+        command: What is written down as the command.
+        time_limit: Seconds by which the run is to have stopped, with a checkpoint.
+        say: Prints one line.
+
     Raises:
         UserError: When something about the request cannot be; nothing has been created.
-        Interrupted: After a signal, with a checkpoint saved.
+        Interrupted: After a signal or at the time limit, with a checkpoint saved.
         TrainingError: When training cannot go on.
     """
     stage = resolved.stage or "train"
+    interruption = Interruption(time_limit)
     training = build_training(system, resolved.config, stage=stage)
     folder = _create_folder(system, resolved, command)
     with folder.lock():
         say(_introduction(folder, training, resolved))
         with closing(Store(folder.checkpoints(stage), _keep(resolved.values), tell=say)) as store:
-            return _train(folder, store, training, resolved, position=None, say=say)
+            return _train(folder, store, training, resolved, interruption, position=None, say=say)
 
 
 def resume(
@@ -71,6 +90,8 @@ def resume(
     load_system: Callable[[str], System],
     options: Callable[[System], Layer],
     command: Sequence[str],
+    time_limit: float | None = None,
+    keep_schedule: bool = False,
     say: Say = print,
 ) -> Outcome:
     """Goes on with a run from its newest good checkpoint, or from its start when it has none.
@@ -81,24 +102,34 @@ def resume(
         load_system: Finds the system by the name in the run's configuration.
         options: Reads the command line, once the system is known.
         command: What is written down as the command of this session.
+        time_limit: Seconds by which the run is to have stopped, with a checkpoint.
+        keep_schedule: Whether the rates follow the length that the run had before, not its new one.
         say: Prints one line.
 
     Raises:
         UserError: When an option changes what may not change; the run is as it was.
     """
+    interruption = Interruption(time_limit)
     with folder.lock():
         stage = stage or folder.read_status().stage
         with closing(Store(folder.checkpoints(stage), tell=say)) as store:
             found = store.load_newest()
         values = found[1]["config"] if found else folder.config_values()
+        if "own_loop" in values:
+            raise RunError(
+                f"`{folder.path}` must be a run of a system to be resumed here, but got one of a loop of its own; "
+                "go on with it by the command that began it (see provenance.json)."
+            )
         system = load_system(str(values.get("system")))
-        resolved = _resolve_again(system, values, options(system), say)
+        layers = [plain_layer(_old_length(values), "--keep-schedule")] if keep_schedule else []
+        resolved = _resolve_again(system, values, layers, options(system), say)
         if found:
             _apply_threads(found[1], say)
         training = build_training(system, resolved.config, stage=stage)
         position = None
         if found:
             _restore(training, *found, say)
+            _compare_platform(found[1], training, say)
             position = found[1]["history"]["journal"]
         if training.is_over:
             # A kill may have come between the last checkpoint and this word.
@@ -108,7 +139,7 @@ def resume(
         _note_session(folder, resolved, command)
         say(_introduction(folder, training, resolved))
         with closing(Store(folder.checkpoints(stage), _keep(resolved.values), tell=say)) as store:
-            return _train(folder, store, training, resolved, position=position, say=say)
+            return _train(folder, store, training, resolved, interruption, position=position, say=say)
 
 
 def _create_folder(system: System, resolved: Resolved, command: Sequence[str]) -> RunFolder:
@@ -153,6 +184,7 @@ def _train(
     store: Store,
     training: Training,
     resolved: Resolved,
+    interruption: Interruption,
     *,
     position: Mapping[str, Any] | None,
     say: Say,
@@ -187,7 +219,7 @@ def _train(
             ),
             tell=tell,
         )
-        interruption = stack.enter_context(Interruption())
+        stack.enter_context(interruption)
         status.write("running")
         try:
             run_loop(training, saver, interruption)
@@ -195,17 +227,24 @@ def _train(
             status.write("interrupted", str(error))
             tell(f"{error} at step {training.clock.step}; to go on: holdfast resume {folder.path}")
             raise
-        except BaseException as error:
+        except BaseException as raised:
+            interruption.leave_children_alone()
+            error = worker_death(raised) or raised
             status.write("failed", f"{type(error).__name__}: {error}")
             log.say(f"failed at step {training.clock.step}: {type(error).__name__}: {error}")
+            if isinstance(error, NonFiniteLoss):
+                _note_batch(folder.checkpoints(stage), training, str(error))
             if isinstance(error, TrainingError):
-                raise type(error)(f"{error}; {_last_good(saver, folder)}") from error
+                raise type(error)(f"{error}; {_last_good(store, folder)}") from raised
             raise
         journal.finish(flatten(resolved.values), training.record.metrics)
-        status.write("finished")
+        if saver.has_failed:
+            status.write("failed", "trained to its end, but the last state could not be saved")
+        else:
+            status.write("finished")
         log.say(_conclusion(folder, training))
     say(_conclusion(folder, training))
-    return Outcome(folder, stage, saver.failures, saver.last_saved)
+    return Outcome(folder, stage, saver.failures, saver.last_saved or store.latest())
 
 
 def _display(training: Training) -> Display:
@@ -226,6 +265,8 @@ def stores_of(folder: RunFolder) -> list[Store]:
 
 
 def _keep(values: Mapping[str, Any]) -> Keep:
+    if "own_loop" in values:
+        return keep_in(values)
     training = values["training"]
     return Keep(
         last=training["keep_last_n"],
@@ -252,10 +293,27 @@ def _restore(training: Training, path: Path, state: Mapping[str, Any], say: Say)
     say(f"going on from {path} (epoch {clock.epoch}, step {clock.step})")
 
 
-def _resolve_again(system: System, values: Mapping[str, Any], options: Layer, say: Say) -> Resolved:
+def _old_length(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Gives the setting that keeps the schedule of a run at the length that it has."""
+    training = values["training"]
+    length = training.get("schedule_length") or training["steps"] or training["epochs"]
+    return {"training": {"schedule_length": length}}
+
+
+def _compare_platform(state: Mapping[str, Any], training: Training, say: Say) -> None:
+    """Says in one line what has changed that may round otherwise."""
+    before, now = state["metadata"], platform_facts(training.device)
+    changed = [f"{name} {before.get(name)} -> {value}" for name, value in now.items() if before.get(name) != value]
+    if changed:
+        say(f"not exact from here on: another platform may round otherwise ({', '.join(changed)})")
+
+
+def _resolve_again(
+    system: System, values: Mapping[str, Any], layers: Sequence[Layer], options: Layer, say: Say
+) -> Resolved:
     """Resolves a run's own configuration with the options of this session over it."""
     stored = [plain_layer(values, "checkpoint")]
-    resolved = resolve(system.config, stored, overrides=options)
+    resolved = resolve(system.config, [*stored, *layers], overrides=options)
     # Compared as this release reads both: a key that the run does not know yet has its default.
     for key, old, new in refuse_changes(resolve(system.config, stored).values, resolved.values):
         say(f"changed: {key} from {old} to {new}")
@@ -275,12 +333,28 @@ def _note_session(folder: RunFolder, resolved: Resolved, command: Sequence[str])
     folder.add_session({"command": list(command), "resumed": datetime.now().isoformat(timespec="seconds")})
 
 
+def _note_batch(place: Path, training: Training, message: str) -> None:
+    """Writes the samples of the step that failed beside the checkpoints."""
+    step = training.clock.step
+    planned = training.batches.plan(step)
+    indices = [index for microbatch in planned for index in microbatch.indices]
+    make_folder(place)
+    note = {"step": step + 1, "message": message, "epoch": training.clock.epoch + 1, "samples": indices}
+    write_file(place / f"nonfinite_step{step + 1}.json", _json(note))
+
+
 def _introduction(folder: RunFolder, training: Training, resolved: Resolved) -> str:
     count = sum(parameter.numel() for parameter in training.learner.model.parameters())
     held_out = training.evaluation.batches.num_samples if training.evaluation else 0
+    stream = ""
+    if isinstance(training.batches, StreamBatches) and not training.batches.is_exact:
+        stream = (
+            "\nnot exact: the training data is a stream that cannot say where it is, so a resumed run begins it anew; "
+            "give the data set `state_dict` and `load_state_dict`, or __getitem__ and __len__"
+        )
     return (
         f"{resolved.config.system}: {count:,} parameters, {training.batches.num_samples} training and {held_out} "
-        f"held-out samples, on {training.device} in {training.learner.precision}\nrun: {folder.path}"
+        f"held-out samples, on {training.device} in {training.learner.precision}\nrun: {folder.path}{stream}"
     )
 
 
@@ -301,10 +375,11 @@ def _how_to_extend(folder: RunFolder, training: Training) -> str:
     )
 
 
-def _last_good(saver: Saver, folder: RunFolder) -> str:
-    if saver.last_saved is None:
-        return f"this process has saved no checkpoint yet; go on with: holdfast resume {folder.path}"
-    return f"the last good checkpoint is {saver.last_saved}; go on from it with: holdfast resume {folder.path}"
+def _last_good(store: Store, folder: RunFolder) -> str:
+    newest = store.latest()
+    if newest is None:
+        return f"there is no checkpoint yet; begin again with: holdfast resume {folder.path}"
+    return f"the last good checkpoint is {newest}; go on from it with: holdfast resume {folder.path}"
 
 
 def _source_of(system: System) -> Path | None:

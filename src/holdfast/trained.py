@@ -16,7 +16,7 @@ from holdfast.config import Layer, plain_layer, refuse_changes, resolve
 from holdfast.engine.device import choose_device
 from holdfast.engine.evaluate import evaluate as evaluate_model
 from holdfast.engine.system import System
-from holdfast.errors import ConfigError
+from holdfast.errors import ConfigError, RunError
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,11 @@ def load_trained(path: Path, *, load_system: Callable[[str], System], options: C
     """Gives the model of a checkpoint, with averaged weights where there are some; touches nothing in the folder."""
     state = archive.read(path)
     values = state["config"]
+    if "own_loop" in values:
+        raise RunError(
+            f"`{path}` must be of a run whose system can build the model, but got one of a loop of its own, which "
+            "tracked it by run.track; build the model yourself, then holdfast.load_checkpoint(path, model)."
+        )
     system = load_system(str(values.get("system")))
     stored = [plain_layer(values, "checkpoint")]
     resolved = resolve(system.config, stored, overrides=options(system))

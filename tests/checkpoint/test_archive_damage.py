@@ -103,7 +103,14 @@ def _prepend(content, other, draw):
     return draw.choice([b"\0", bytes(4096), content[:512], other]) + content
 
 
-DAMAGES = [_flip, _zero(512), _zero(4096), _swap, _truncate, _splice, _transplant, _append, _prepend]
+def _duplicate(content, other, draw):
+    start = draw.randrange(0, len(content), 512)
+    block = content[start : start + 512]
+    place = draw.randrange(0, len(content), 512)
+    return content[:place] + block + content[draw.choice([place, place + 512]) :]
+
+
+DAMAGES = [_flip, _zero(512), _zero(4096), _swap, _truncate, _splice, _transplant, _duplicate, _append, _prepend]
 
 
 def _two_states():
@@ -112,22 +119,31 @@ def _two_states():
     return [{"step": step, "model": {k: v + step for k, v in model.state_dict().items()}} for step in (3, 4)]
 
 
-def test_nothing_loads_after_any_of_many_damages(tmp_path):
-    first, second = tmp_path / "first.pth", tmp_path / "second.pth"
+def damage_many_times(count, folder):
+    first, second = folder / "first.pth", folder / "second.pth"
     for path, state in zip((first, second), _two_states(), strict=True):
         save(path, state)
     content, other = first.read_bytes(), second.read_bytes()
     draw = random.Random(0)
     tried = 0
-    while tried < 500:
+    while tried < count:
         damage = DAMAGES[tried % len(DAMAGES)]
         damaged = damage(content, other, draw)
         if damaged in (content, other):
             continue
-        (tmp_path / "damaged.pth").write_bytes(damaged)
+        (folder / "damaged.pth").write_bytes(damaged)
         with pytest.raises(CheckpointError):
-            archive.read(tmp_path / "damaged.pth")
+            archive.read(folder / "damaged.pth")
         tried += 1
+
+
+def test_nothing_loads_after_any_of_many_damages(tmp_path):
+    damage_many_times(500, tmp_path)
+
+
+@pytest.mark.long
+def test_nothing_loads_after_any_of_a_hundred_thousand_damages(tmp_path):
+    damage_many_times(100_000, tmp_path)
 
 
 def test_the_damaged_tensor_is_named(tmp_path):

@@ -172,3 +172,16 @@ def test_a_traceback_is_shown_only_when_asked_for(monkeypatch, here):
     monkeypatch.setenv("HOLDFAST_TRACEBACK", "1")
     with pytest.raises(Exception, match="glimt"):
         run(["train", "glimt"])
+
+
+def test_the_same_command_with_resume_auto_begins_a_run_and_then_goes_on_with_it(holdfast):
+    words = ("train", "tests.tiny:system", "--no-tensorboard", "--name", "same", "--resume", "auto")
+    assert "going on from" not in holdfast(*words, "--epochs", "1")[1]
+    code, out, _ = holdfast(*words, "--epochs", "2")
+    assert code == 0
+    assert "going on from" in out
+    assert "finished: 2 epochs" in out
+
+
+def test_resume_auto_without_a_name_says_what_is_missing(refused):
+    assert "must know the run's name" in refused(*TINY, "--resume", "auto")

@@ -121,7 +121,7 @@ RunFolder.create(Path({path!r}), {{"config.yaml": "", "config.json": ""}}, numbe
 """
 
 
-@pytest.mark.parametrize("patch", ["creating.durable.fsync_folder = stop", "creating._rename = lambda *a, **k: stop()"])
+@pytest.mark.parametrize("patch", ["creating._write_files = stop", "creating._rename = lambda *a, **k: stop()"])
 def test_a_killed_creation_leaves_no_run_and_is_cleaned_up_by_the_next(tmp_path, patch):
     kill(start(KILLED.format(path=str(tmp_path / "mine"), patch=patch)))
     assert not RunFolder.is_run(tmp_path / "mine")
@@ -132,7 +132,7 @@ def test_a_killed_creation_leaves_no_run_and_is_cleaned_up_by_the_next(tmp_path,
 
 
 def test_the_unfinished_run_of_a_living_process_is_left_alone(tmp_path):
-    process = start(KILLED.format(path=str(tmp_path / "mine"), patch="creating.durable.fsync_folder = stop"))
+    process = start(KILLED.format(path=str(tmp_path / "mine"), patch="creating._rename = lambda *a, **k: stop()"))
     try:
         create(tmp_path / "other")
         assert names_in(tmp_path) == [f".mine.creating-{process.pid}", "other"]

@@ -41,6 +41,7 @@ class Store:
         self._tell = tell
         self._lock = durable.Lock(folder / ".lock")
         self._good: set[tuple[int, int]] = set()
+        self._told: set[str] = set()
 
     def save(self, state: Mapping[str, Any], *, number: str | None = None, is_best: bool = False) -> Path:
         """Writes a state, durably, and gives its file.
@@ -61,6 +62,8 @@ class Store:
             durable.link(path, self.folder / LATEST)
         if is_best:
             self._make_best(path, state)
+        else:
+            self._mend_best(state)
         self.prune()
         return path
 
@@ -87,6 +90,9 @@ class Store:
                 state = archive.read(path)
             except DamagedCheckpoint as error:
                 self._set_aside(path, error)
+                continue
+            except OSError as error:
+                self._tell(f"{path} cannot be read ({error.strerror}); an older checkpoint is used.")
                 continue
             self._good.add(_identity(path))
             self._mend_links(path, state)
@@ -116,8 +122,12 @@ class Store:
             staying = [self.folder / name for name, why in reasons.items() if why]
             if not removable:
                 return []
-            if self._are_good(staying):
-                break
+            try:
+                if self._are_good(staying):
+                    break
+            except OSError as error:
+                self._tell_once(f"a checkpoint cannot be read ({error.strerror}); none is removed meanwhile.")
+                return []
         for path in reversed(removable):
             path.unlink()
         durable.fsync_folder(self.folder)
@@ -137,8 +147,9 @@ class Store:
         self._lock.release()
 
     def _take(self) -> None:
-        """Takes the folder's lock; then every temporary file in it was left by a process that is gone."""
+        """Takes the folder's lock; then every temporary file in it was left by a process or a save that failed."""
         if self._lock.is_mine and self.folder.is_dir():
+            durable.remove_temporary_files(self.folder)
             return
         self._lock.release()
         durable.make_folder(self.folder)
@@ -147,9 +158,13 @@ class Store:
                 f"`{self.folder}` must be written by one process at a time, but another one has it; "
                 "wait for it or stop it."
             )
-        durable.remove_temporary_files(self.folder)
-        # What a killed process has renamed here may not be durable yet, but from now on it is built upon.
-        durable.fsync_folder(self.folder)
+        try:
+            durable.remove_temporary_files(self.folder)
+            # What a killed process has renamed here may not be durable yet, but from now on it is built upon.
+            durable.fsync_folder(self.folder)
+        except BaseException:
+            self._lock.release()
+            raise
 
     def _newest_first(self) -> list[Path]:
         """Every checkpoint but the best by what it has done, newest first, each file once; then the best."""
@@ -173,8 +188,8 @@ class Store:
                 counters = archive.read_counters(path)
             except DamagedCheckpoint as error:
                 damaged.append((path, error))
-            except CheckpointError as error:
-                self._tell(str(error))
+            except (CheckpointError, OSError) as error:
+                self._tell_once(str(error))
             else:
                 found.append(Numbered(path.name, counters["epoch"], counters["step"], counters.get("metric")))
         return found, damaged
@@ -188,8 +203,8 @@ class Store:
             return archive.read_counters(path)
         except DamagedCheckpoint as error:
             self._set_aside(path, error)
-        except CheckpointError as error:
-            self._tell(str(error))
+        except (CheckpointError, OSError) as error:
+            self._tell_once(str(error))
         return None
 
     def _are_good(self, staying: list[Path]) -> bool:
@@ -204,10 +219,19 @@ class Store:
                 self._good.add(_identity(path))
         return True
 
+    def _tell_once(self, line: str) -> None:
+        if line not in self._told:
+            self._told.add(line)
+            self._tell(line)
+
     def _make_best(self, path: Path, state: Mapping[str, Any]) -> None:
         # The link comes last: where it stands, the weights do, too.
-        with durable.replacing(self.folder / BEST_WEIGHTS) as descriptor:
-            archive.write(descriptor, (state.get("ema_state_dict") or state)["model_state_dict"])
+        averaged = state.get("ema_state_dict") or {}
+        weights = averaged.get("model_state_dict", state.get("model_state_dict"))
+        # A loop of one's own may track anything: nothing called a model, or averages in a form of their own.
+        if weights is not None:
+            with durable.replacing(self.folder / BEST_WEIGHTS) as descriptor:
+                archive.write(descriptor, weights)
         durable.link(path, self.folder / BEST)
 
     def _mend_links(self, path: Path, state: Mapping[str, Any]) -> None:
@@ -215,12 +239,23 @@ class Store:
         latest = self.folder / LATEST
         if path != latest and not self._holds(latest, state):
             durable.link(path, latest)
-        is_best = state.get("best_step") == state["step"] and state.get("metric") == state.get("best_metric")
-        if is_best and state.get("metric") is not None and not self._best_is_whole(state):
-            self._make_best(path, state)
+        self._mend_best(state)
 
-    def _best_is_whole(self, state: Mapping[str, Any]) -> bool:
-        return (self.folder / BEST_WEIGHTS).exists() and self._holds(self.folder / BEST, state)
+    def _mend_best(self, state: Mapping[str, Any]) -> None:
+        """Makes `best` the state that another names as the best, where that stands but its links do not."""
+        step = state.get("best_step")
+        if step is None or self._step_of(self.folder / BEST) == step and (self.folder / BEST_WEIGHTS).exists():
+            return
+        for path in self._named(lambda name: name == LATEST or _NUMBERED.fullmatch(name)):
+            if self._step_of(path) == step:
+                found = archive.read(path)
+                if found.get("metric") is not None:
+                    self._make_best(path, found)
+                    return
+
+    def _step_of(self, path: Path) -> int | None:
+        counters = self._counters(path) if path.exists() else None
+        return counters["step"] if counters else None
 
     def _holds(self, path: Path, state: Mapping[str, Any]) -> bool:
         if not path.exists():

@@ -28,6 +28,10 @@ COMMANDS = {
         "holdfast.cli.prune:prune",
         "Remove checkpoints that no rule keeps; --explain says which rule keeps which.",
     ),
+    "prove": (
+        "holdfast.cli.prove:prove",
+        "Kill a training, resume it, and compare it with the uninterrupted one, to the last bit.",
+    ),
     "config": ("holdfast.cli.config:config", "Show the resolved configuration and where each key came from."),
     "make-data": ("holdfast.cli.make_data:make_data", "Make a small data set in a system's real format."),
 }
@@ -64,7 +68,7 @@ def run(words: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Interrupted as interrupted:
-        return 128 + interrupted.signal_number
+        return interrupted.exit_code
     except KeyboardInterrupt:
         return 130
     except (HoldfastError, CycloptsError) as error:

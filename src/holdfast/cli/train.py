@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from holdfast.clock import parse_duration
 from holdfast.errors import UserError
 
 if TYPE_CHECKING:
     from holdfast.config import Layer, Resolved
     from holdfast.engine.system import System
     from holdfast.launch import Outcome
+    from holdfast.run.folder import RunFolder
 
 KeyWords = Annotated[list[str], Parameter(show=False)]
 
@@ -28,6 +30,9 @@ def train(
     stage: str | None = None,
     resume: str | None = None,
     evaluate: bool = False,
+    rewind: bool = False,
+    keep_schedule: bool = False,
+    time_limit: str | None = None,
     key_words: KeyWords = [],  # noqa: B006 - read only
 ) -> int:
     """Train a system, in a new run folder.
@@ -43,6 +48,9 @@ def train(
         stage: Which of the configured stages to train.
         resume: Go on with this run or checkpoint instead (auto: with the named run if it exists).
         evaluate: With --resume: evaluate instead of training.
+        rewind: With --resume and an older checkpoint: go on in place and set the later checkpoints aside.
+        keep_schedule: With --resume: the rates follow the length that the run had before.
+        time_limit: Stop in time, with a checkpoint and exit code 3 (3h30m, 45m, 1:30:00).
     """
     from holdfast.cli.requests import resolve_request  # imports torch
 
@@ -52,7 +60,9 @@ def train(
                 "`--resume` takes the configuration from the run, but got a system, --preset or --config as well; "
                 "leave these out, or start a new run without --resume."
             )
-        return _evaluate(resume, key_words) if evaluate else _resume(resume, stage, key_words)
+        if evaluate:
+            return _evaluate(resume, key_words)
+        return _resume(resume, stage, key_words, rewind=rewind, keep_schedule=keep_schedule, time_limit=time_limit)
     if evaluate:
         raise UserError("`--evaluate` must know which run, but got no --resume; add --resume RUN.")
     from holdfast.launch import existing_run, start
@@ -60,41 +70,89 @@ def train(
     chosen, resolved = resolve_request(system, preset=preset, config=config, stage=stage, key_words=key_words)
     _refuse_several_stages(resolved)
     if resolved.config.training.resume:
-        return _resume(resolved.config.training.resume, stage, key_words)
+        return _resume(resolved.config.training.resume, stage, key_words, time_limit=time_limit)
     if resume == "auto" and (run := existing_run(chosen, resolved)) is not None:
-        return _resume(str(run), stage, key_words)
-    return _finish(start(chosen, resolved, command=sys.argv))
+        return _resume(str(run.path), stage, key_words, keep_schedule=keep_schedule, time_limit=time_limit)
+    return _finish(start(chosen, resolved, command=sys.argv, time_limit=_seconds(time_limit)))
 
 
-def resume(run: str, /, *, stage: str | None = None, key_words: KeyWords = []) -> int:  # noqa: B006 - read only
+def resume(
+    run: str,
+    /,
+    *,
+    stage: str | None = None,
+    rewind: bool = False,
+    keep_schedule: bool = False,
+    time_limit: str | None = None,
+    key_words: KeyWords = [],  # noqa: B006 - read only
+) -> int:
     """Go on with a run where it stopped.
 
     Needs nothing but the run: its configuration is in its folder. Options change what may change
     (`--epochs 200`, `--lr 1e-4`, `--data-path DIR`); the rest is refused by name.
 
     Args:
-        run: A run folder, its name, or a checkpoint in it.
+        run: A run folder or its name; or an older checkpoint of it: then the run NAME-2 starts from there.
         stage: Which stage to go on with, if not the one that was running.
+        rewind: Go on from an older checkpoint in place, and set the later checkpoints aside.
+        keep_schedule: The rates follow the length that the run had before, not its new one.
+        time_limit: Stop in time, with a checkpoint and exit code 3 (3h30m, 45m, 1:30:00).
     """
-    return _resume(run, stage, key_words)
+    return _resume(run, stage, key_words, rewind=rewind, keep_schedule=keep_schedule, time_limit=time_limit)
 
 
-def _resume(path: str, stage: str | None, key_words: Sequence[str]) -> int:
+def _resume(
+    path: str,
+    stage: str | None,
+    key_words: Sequence[str],
+    *,
+    rewind: bool = False,
+    keep_schedule: bool = False,
+    time_limit: str | None = None,
+) -> int:
     from holdfast.launch import resume as resume_run
     from holdfast.run.find import find_checkpoint
     from holdfast.systems import load_system
 
     folder, found_stage, checkpoint = find_checkpoint(path, choice=None, prefer=("latest",))
-    _refuse_older(checkpoint)
-    return _finish(
-        resume_run(
-            folder,
-            stage=stage or (found_stage if checkpoint else None),
-            load_system=load_system,
-            options=options_of(key_words),
-            command=sys.argv,
-        )
+    limit = _seconds(time_limit)
+    chosen = stage or (found_stage if checkpoint else None)
+    if checkpoint is not None:
+        folder = _at(folder, found_stage, checkpoint, rewind=rewind)
+    outcome = resume_run(
+        folder,
+        stage=chosen,
+        load_system=load_system,
+        options=options_of(key_words),
+        command=sys.argv,
+        time_limit=limit,
+        keep_schedule=keep_schedule,
     )
+    return _finish(outcome)
+
+
+def _at(folder: RunFolder, stage: str, checkpoint: Path, *, rewind: bool) -> RunFolder:
+    """Gives the run that goes on from a checkpoint: the same for its latest, else a new one or the same rewound."""
+    from holdfast import rewind as past
+
+    if past.is_latest(checkpoint):
+        return folder
+    if rewind:
+        for path in past.rewind(folder, stage, checkpoint):
+            print(f"set aside: {path}")
+        return folder
+    forked = past.fork(folder, stage, checkpoint, command=sys.argv)
+    print(f"{checkpoint} is not the latest of its run: going on as {forked.path} (--rewind goes on in place)")
+    return forked
+
+
+def _seconds(time_limit: str | None) -> float | None:
+    if time_limit is None:
+        return None
+    try:
+        return parse_duration(time_limit)
+    except ValueError as error:
+        raise UserError(f"`--time-limit` {error}.") from error
 
 
 def _evaluate(path: str, key_words: Sequence[str]) -> int:
@@ -112,21 +170,11 @@ def _refuse_several_stages(resolved: Resolved) -> None:
         )
 
 
-def _refuse_older(checkpoint: Path | None) -> None:
-    if checkpoint is None:
-        return
-    latest = checkpoint.with_name("checkpoint_latest.pth")
-    if not (latest.exists() and latest.samefile(checkpoint)):
-        raise UserError(
-            f"`resume` must go on from the latest checkpoint of a run, but got {checkpoint}; resume the run itself."
-        )
-
-
 def _finish(outcome: Outcome) -> int:
     if outcome.failed_saves:
         print(
-            f"holdfast: {outcome.failed_saves} saves failed; the newest good checkpoint is {outcome.newest}; "
-            f"make room, then `holdfast resume {outcome.folder.path}`",
+            f"holdfast: {outcome.failed_saves} {'save' if outcome.failed_saves == 1 else 'saves'} failed; "
+            f"the newest good checkpoint is {outcome.newest or 'none'}; make room, then `holdfast resume {outcome.folder.path}`",
             file=sys.stderr,
         )
         return 1

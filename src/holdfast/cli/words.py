@@ -14,6 +14,9 @@ from typing import Any
 SET_ASIDE = "--key-words"
 """The hidden option under which a command gets the words that are not its own."""
 
+SCRIPT = "--script"
+"""The hidden option under which a command that runs a script gets the words behind `--`."""
+
 _OPTION = re.compile(r"--?[A-Za-z_]")
 
 
@@ -40,6 +43,9 @@ def set_aside(words: Sequence[str], own: Mapping[str, bool], aliases: Mapping[st
     rest = list(words)
     while rest:
         word = rest.pop(0)
+        if word == "--" and SCRIPT in own:
+            kept += [f"{SCRIPT}={one}" for one in rest]
+            break
         name, equals, value = word.partition("=")
         name = aliases.get(name, "--" + name[2:].replace("_", "-") if name.startswith("--") else name)
         if name in own:

@@ -22,6 +22,8 @@ class DataSection(Section):
 
     path: str | None = None
     """The data set; none where data is generated."""
+    epoch_length: Positive | None = None
+    """Samples per epoch where the data is a stream or generated; by default the length of the data."""
     num_workers: Annotated[int, Field(ge=0)] = 0
     """Processes that prepare samples; their number never changes what is trained."""
 

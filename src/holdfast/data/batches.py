@@ -17,7 +17,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from holdfast.data.order import Order
-from holdfast.errors import SampleError, UserError
+from holdfast.errors import SampleError, TrainingError, UserError
 from holdfast.randomness import Keys, seed_all
 
 
@@ -128,6 +128,13 @@ class Batches:
         """Samples per epoch."""
         return self._order.length
 
+    def state_dict(self) -> dict[str, Any]:
+        """Gives nothing: the step says where the data is."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Does nothing, for there is nothing to bring back."""
+
     def plan(self, step: int) -> list[Microbatch]:
         """Gives the microbatches of a step of the run (counted from 0)."""
         epoch, step_in_epoch = divmod(step, self.steps_per_epoch)
@@ -160,7 +167,11 @@ class Batches:
         for step in count(first):
             _, position = divmod(step, self.steps_per_epoch)
             samples = min(self._batch_size, self._order.length - position * self._batch_size)
-            yield StepBatch(list(islice(fetched, -(-samples // self._microbatch_size))), samples)
+            try:
+                microbatches = list(islice(fetched, -(-samples // self._microbatch_size)))
+            except (ConnectionError, EOFError) as error:
+                raise _worker_died(error) from error
+            yield StepBatch(microbatches, samples)
 
     def _loader(self, step: int) -> DataLoader[Any]:
         return DataLoader(
@@ -199,3 +210,19 @@ def _leave_interrupts_to_the_parent(worker: int) -> None:
 
 def _as_it_is(batch: Any) -> Any:
     return batch
+
+
+def worker_death(error: BaseException) -> TrainingError | None:
+    """Gives what to tell a person when an error means that a loader worker died; None for any other error.
+
+    Torch raises it from a signal handler, so it may come from any line of the training.
+    """
+    is_death = isinstance(error, RuntimeError) and "DataLoader worker" in str(error)
+    return _worker_died(error) if is_death else None
+
+
+def _worker_died(error: BaseException) -> TrainingError:
+    return TrainingError(
+        f"the loader workers must live as long as the run, but one died ({str(error).splitlines()[0]}); "
+        "look for a lack of memory, lower `data.num_workers`, then resume"
+    )

@@ -1,4 +1,4 @@
-"""Signals that ask a run to stop: the handler only sets a flag, the loop saves and leaves at the next step.
+"""What asks a run to stop: signals, whose handler only sets a flag, and a time limit. The loop saves and leaves.
 
 A second signal ends the process at once, by the signal's own default; everything on disk is complete at any moment.
 """
@@ -9,18 +9,33 @@ import os
 import signal
 import sys
 import threading
+import time
+from collections.abc import Callable
 from types import FrameType
 
 from holdfast.errors import Interrupted
 
+TIME_LIMIT = 3
+"""The exit code of a run that its time limit has stopped."""
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Interruption:
-    """The wish to stop, as a context manager that listens for SIGTERM and SIGINT in the main thread."""
+    """The wish to stop, as a context manager that listens for SIGTERM and SIGINT in the main thread.
 
-    def __init__(self) -> None:
+    Args:
+        time_limit: Seconds from now by which the process is to have ended; None for as long as it takes.
+        now: A clock that never goes back, in seconds.
+    """
+
+    def __init__(self, time_limit: float | None = None, *, now: Callable[[], float] = time.monotonic) -> None:
         self.signal_number: int | None = None
+        self.reserve = 0.0
+        """Seconds that leaving takes: the loop sets it to those of a save."""
+        self._now = now
+        self._deadline = None if time_limit is None else now() + time_limit
+        self._checked_at = now()
+        self._longest_gap = 0.0
         self._previous: dict[int, object] = {}
 
     def __enter__(self) -> Interruption:
@@ -33,10 +48,24 @@ class Interruption:
         for number, handler in self._previous.items():
             signal.signal(number, handler)  # pyright: ignore[reportArgumentType]
 
+    def leave_children_alone(self) -> None:
+        """Takes the handler away by which torch raises, in any line, when a loader worker dies.
+
+        It would raise again while the first such error is being written down.
+        """
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
     def check(self) -> None:
-        """Raises `Interrupted` when a signal has come."""
+        """Raises `Interrupted` when a signal has come, or when the next stretch of work might end after the limit."""
         if self.signal_number is not None:
-            raise Interrupted(self.signal_number, f"stopped by {signal.Signals(self.signal_number).name}")
+            raise Interrupted(128 + self.signal_number, f"stopped by {signal.Signals(self.signal_number).name}")
+        if self._deadline is not None:
+            now = self._now()
+            self._longest_gap = max(self._longest_gap, now - self._checked_at)
+            self._checked_at = now
+            if now + self._longest_gap + self.reserve >= self._deadline:
+                raise Interrupted(TIME_LIMIT, "stopped by the time limit")
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.signal_number is not None:

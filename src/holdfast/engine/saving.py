@@ -9,7 +9,7 @@ from typing import Any
 
 from holdfast.checkpoint.store import Store
 from holdfast.clock import Clock
-from holdfast.engine.training import Training
+from holdfast.engine.training import Progress
 
 LATEST_AT_LEAST_EVERY = 600.0
 """Seconds after which the latest state is saved even when no interval is due."""
@@ -25,7 +25,7 @@ class Saver:
     def __init__(
         self,
         store: Store,
-        capture: Callable[[Training], dict[str, Any]],
+        capture: Callable[[Any], dict[str, Any]],
         tell: Callable[[str], None],
         *,
         now: Callable[[], float] = time.monotonic,
@@ -38,10 +38,14 @@ class Saver:
         self._numbered_at = now()
         self.failures = 0
         """How many saves have failed."""
+        self.has_failed = False
+        """Whether the last one did."""
+        self.longest = 0.0
+        """Seconds of the longest save."""
         self.last_saved: Path | None = None
         """The newest good checkpoint of this process."""
 
-    def save_when_due(self, training: Training, before: Clock) -> None:
+    def save_when_due(self, training: Progress, before: Clock) -> None:
         """Saves when something has become due since the clock `before`."""
         after = training.clock
         is_best = training.record.best_step == after.step and training.record.evaluated_at == after.step
@@ -50,8 +54,8 @@ class Saver:
         if is_numbered or is_best or is_late or after.epoch > before.epoch:
             self.save(training, number=_number(training, before) if is_numbered else None, is_best=is_best)
 
-    def save(self, training: Training, *, number: str | None = None, is_best: bool = False) -> None:
-        """Saves the latest state now; also under a number, and as the best, when asked."""
+    def save(self, training: Progress, *, number: str | None = None, is_best: bool = False) -> bool:
+        """Saves the latest state now, also under a number and as the best when asked; says whether that worked."""
         self._saved_at = self._now()
         if number:
             self._numbered_at = self._saved_at
@@ -62,19 +66,24 @@ class Saver:
             self._tell(
                 f"could not save step {training.clock.step}: {error.strerror or error}; training goes on, "
                 f"the last good checkpoint is untouched ({self._store.latest() or 'there is none yet'}), "
-                "and the next save tries again"
+                f"and the next save tries again{'; this state was the best so far' if is_best else ''}"
             )
-            return
+            self.has_failed = True
+            return False
+        finally:
+            self.longest = max(self.longest, self._now() - self._saved_at)
         if self.last_saved is None:
             self._tell(self._store.space(saved))
         self.last_saved = saved
+        self.has_failed = False
+        return True
 
-    def _interval_is_over(self, training: Training) -> bool:
+    def _interval_is_over(self, training: Progress) -> bool:
         elapsed = self._now() - self._numbered_at
         return any(every.unit == "seconds" and elapsed >= every.count for every in training.save_plan.every)
 
 
-def _number(training: Training, before: Clock) -> str:
+def _number(training: Progress, before: Clock) -> str:
     clock = training.clock
     if training.save_plan.unit == "epochs" and clock.epoch > before.epoch:
         return f"epoch{clock.epoch}"

@@ -11,7 +11,6 @@ from datetime import datetime
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.optim import Optimizer
 
 from holdfast import randomness
@@ -23,6 +22,8 @@ from holdfast.engine.update import Tally
 from holdfast.errors import CheckpointMismatch
 
 VERSION = 1
+_SHAPED_AS_PARAMETERS = ("momentum_buffer", "exp_avg", "exp_avg_sq", "max_exp_avg_sq")
+"""Moments that have the shape of their parameter (some optimizers keep others, in shapes of their own)."""
 
 
 def capture(
@@ -45,7 +46,7 @@ def capture(
         "scaler_state_dict": learner.precision.scaler.state_dict() if learner.precision.scaler else None,
         "ema_state_dict": learner.average.state_dict() if learner.average else None,
         "rng_state": randomness.capture(),
-        "data_state": _data_state(training),
+        "data_state": {**_data_state(training), **training.batches.state_dict()},
         "metric": record.metric,
         "best_metric": record.best_metric,
         "best_step": record.best_step,
@@ -65,9 +66,8 @@ def capture(
             "system": config.get("system"),
             "stage": training.clock.stage,
             "world_size": 1,
-            "torch": str(torch.__version__),
             "threads": torch.get_num_threads(),
-            "device": str(learner.device),
+            **platform_facts(learner.device),
             "pid": os.getpid(),
         },
         "timestamp": datetime.now().isoformat(timespec="seconds"),
@@ -75,6 +75,19 @@ def capture(
     if with_optimizer:
         state["optimizer_state_dict"] = learner.optimizer.state_dict()
     return state
+
+
+def platform_facts(device: torch.device) -> dict[str, str]:
+    """Gives what of the platform decides on bits: another one of these may round in another way."""
+    facts = {
+        "torch": str(torch.__version__),
+        "cpu": torch.backends.cpu.get_cpu_capability(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+    }
+    if device.type == "cuda":
+        facts["cudnn"] = str(torch.backends.cudnn.version())
+        facts["cudnn_benchmark"] = str(torch.backends.cudnn.benchmark)
+    return facts
 
 
 def restore(training: Training, state: Mapping[str, Any]) -> bool:
@@ -90,6 +103,7 @@ def restore(training: Training, state: Mapping[str, Any]) -> bool:
     has_optimizer = "optimizer_state_dict" in state
     if has_optimizer:
         _restore_optimizer(training.learner.optimizer, state["optimizer_state_dict"])
+    training.batches.load_state_dict(state["data_state"])
     _restore_part("scaler_state_dict", training.learner.precision.scaler, state)
     _restore_part("ema_state_dict", training.learner.average, state)
     training.clock = Clock(**{name: state[name] for name in ("stage", "epoch", "step", "samples")})
@@ -123,37 +137,47 @@ def _check_version(state: Mapping[str, Any]) -> None:
         )
 
 
-def _check_data(ours: Mapping[str, int], theirs: Mapping[str, int]) -> None:
+def _check_data(ours: Mapping[str, int], theirs: Mapping[str, Any]) -> None:
     if ours["length"] != theirs["length"]:
         raise CheckpointMismatch(
             f"the training data must have the {theirs['length']} samples that the run began with, but got "
             f"{ours['length']}; bring back the same data, or start a new run with --init-from."
         )
-    if ours != theirs:
+    if ours["order_version"] != theirs["order_version"]:
         raise CheckpointMismatch(
-            f"`data_state` must be {dict(ours)}, but got {dict(theirs)}; use the release of Holdfast that wrote it."
+            f"`order_version` of the data must be {ours['order_version']}, but got {theirs['order_version']}; "
+            "use the release of Holdfast that wrote it."
         )
 
 
-def _restore_optimizer(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
-    """Restores the moments, and keeps the rates and other settings of the configuration."""
-    configured = [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
+def check_optimizer_fit(part: str, optimizer: Optimizer, state: Mapping[str, Any]) -> None:
+    """Compares a saved optimizer state with the parameters of an optimizer.
+
+    Raises:
+        CheckpointMismatch: When the groups or the moments of a parameter have another size.
+    """
     sizes = [len(group["params"]) for group in optimizer.param_groups]
     saved_sizes = [len(group["params"]) for group in state["param_groups"]]
     if sizes != saved_sizes:
         raise CheckpointMismatch(
-            f"`optimizer_state_dict` must hold parameter groups of {sizes} parameters, but got {saved_sizes}; "
+            f"`{part}` must hold parameter groups of {sizes} parameters, but got {saved_sizes}; "
             "use the configuration that it was saved with."
         )
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     for number, values in state["state"].items():
         for name, value in values.items():
-            if isinstance(value, Tensor) and value.dim() > 0 and value.shape != parameters[number].shape:
+            if name in _SHAPED_AS_PARAMETERS and value is not None and value.shape != parameters[number].shape:
                 raise CheckpointMismatch(
-                    f"`optimizer_state_dict` must fit the parameters, but {name} of parameter {number} is "
+                    f"`{part}` must fit the parameters, but {name} of parameter {number} is "
                     f"{list(value.shape)} instead of {list(parameters[number].shape)}; "
                     "use the configuration that it was saved with."
                 )
+
+
+def _restore_optimizer(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
+    """Restores the moments, and keeps the rates and other settings of the configuration."""
+    check_optimizer_fit("optimizer_state_dict", optimizer, state)
+    configured = [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
     optimizer.load_state_dict(dict(state))
     for group, settings in zip(optimizer.param_groups, configured, strict=True):
         group.update(settings)

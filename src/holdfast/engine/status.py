@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from holdfast.engine.training import Training
+from holdfast.engine.training import Progress
 from holdfast.run.folder import RunFolder, Status
 from holdfast.run.observer import EpochReport, StepReport
 
@@ -18,7 +18,7 @@ WRITTEN_EVERY = 10.0
 class StatusKeeper:
     """An observer that keeps `status.json` true."""
 
-    def __init__(self, folder: RunFolder, training: Training) -> None:
+    def __init__(self, folder: RunFolder, training: Progress) -> None:
         self._folder = folder
         self._training = training
         self._written_at = 0.0

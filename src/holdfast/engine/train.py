@@ -6,10 +6,11 @@ from holdfast.data.batches import StepBatch
 from holdfast.engine.evaluate import Scores, evaluate
 from holdfast.engine.interruption import Interruption
 from holdfast.engine.saving import Saver
+from holdfast.engine.trace import traced
 from holdfast.engine.training import Training
 from holdfast.engine.update import Tally, update
-from holdfast.errors import Interrupted
-from holdfast.run.observer import EpochReport
+from holdfast.errors import Interrupted, TrainingError
+from holdfast.run.observer import EpochReport, StepReport
 
 
 def train(training: Training, saver: Saver, interruption: Interruption) -> None:
@@ -17,7 +18,7 @@ def train(training: Training, saver: Saver, interruption: Interruption) -> None:
 
         open the stream of batches at the clock's step
         until every step is done and the last state has been evaluated:
-            stop, with a checkpoint, if a signal asked for it
+            stop, with a checkpoint, if a signal or the time limit asks for it
             if the epoch has a next step:  take it: update, clock, observers
             else:                          close the epoch: evaluate, best, clock, observers
             save what is due
@@ -26,26 +27,30 @@ def train(training: Training, saver: Saver, interruption: Interruption) -> None:
     evaluation goes on with the evaluation.
 
     Raises:
-        Interrupted: After a signal; the checkpoint is saved.
+        Interrupted: After a signal or at the time limit; the checkpoint is saved.
+        TrainingError: When the state at such a stop cannot be saved.
         NonFiniteLoss: When the loss or its gradient is infinite or not a number; the parameters are untouched.
     """
+    take = traced(take_step, training)
     with training.batches.from_step(training.clock.step) as stream:
         while not training.is_over:
             before = training.clock
             try:
                 interruption.check()
                 if training.plan.has_next_step(training.clock):
-                    take_step(training, next(stream))
+                    take(training, next(stream))
                 else:
                     close_epoch(training, interruption)
-            except Interrupted:
-                saver.save(training)
-                raise
+            except Interrupted as stop:
+                if saver.save(training):
+                    raise
+                raise TrainingError(f"{stop} at step {training.clock.step}, which could not be saved") from stop
             saver.save_when_due(training, before)
+            interruption.reserve = 2 * saver.longest
 
 
-def take_step(training: Training, batch: StepBatch) -> None:
-    """Makes one optimizer step, counts it and tells the observers."""
+def take_step(training: Training, batch: StepBatch) -> StepReport:
+    """Makes one optimizer step, counts it, tells the observers and gives its report."""
     report = update(training.learner, training.clock, batch)
     record = training.record
     record.tally.add(report.loss * report.samples, report.samples, report.parts)
@@ -53,6 +58,7 @@ def take_step(training: Training, batch: StepBatch) -> None:
     training.clock = report.clock
     for observer in training.observers:
         observer.after_step(report)
+    return report
 
 
 def close_epoch(training: Training, interruption: Interruption) -> None:

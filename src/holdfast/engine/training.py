@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 
 from holdfast.clock import Clock, Every
 from holdfast.data.batches import Batches
+from holdfast.data.streams import StreamBatches
 from holdfast.engine.evaluate import Evaluation
 from holdfast.engine.update import Learner, Tally
 from holdfast.run.observer import Observer
@@ -105,6 +106,21 @@ class SavePlan:
         )
 
 
+class Progress(Protocol):
+    """What saving and the status look at, whoever's loop it is."""
+
+    clock: Clock
+    plan: Plan
+    goal: Goal
+    save_plan: SavePlan
+    record: Record
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there is nothing left to do."""
+        ...
+
+
 @dataclass
 class Training:
     """One stage of a run, ready to go on from its clock."""
@@ -113,7 +129,7 @@ class Training:
     clock: Clock
     plan: Plan
     learner: Learner
-    batches: Batches
+    batches: Batches | StreamBatches
     evaluation: Evaluation | None
     goal: Goal
     save_plan: SavePlan

@@ -26,7 +26,7 @@ def is_run(path: Path) -> bool:
     return (path / MARK).is_file() and any((path / name).is_file() for name in _BESIDE_MARK)
 
 
-def create_folder(path: Path, files: Mapping[str, str | bytes], *, numbered: bool) -> Path:
+def create_folder(path: Path, files: Mapping[str, str | bytes | Path], *, numbered: bool) -> Path:
     """Creates a folder with these files, durably, and gives its path.
 
     It is built as a hidden neighbour and then renamed, so a kill leaves either all of it or nothing of that name.
@@ -34,7 +34,7 @@ def create_folder(path: Path, files: Mapping[str, str | bytes], *, numbered: boo
 
     Args:
         path: The folder.
-        files: Contents by relative name; names may have folders.
+        files: Contents by relative name; names may have folders. A path means that file, sharing its bytes.
         numbered: What a taken name means: the next of NAME-2, NAME-3, ... (True) or an error (False).
 
     Raises:
@@ -91,10 +91,13 @@ def _staging(path: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _write_files(folder: Path, files: Mapping[str, str | bytes]) -> None:
+def _write_files(folder: Path, files: Mapping[str, str | bytes | Path]) -> None:
     for name, content in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, Path):
+            durable.link(content, path)
+            continue
         with path.open("wb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
             file.flush()

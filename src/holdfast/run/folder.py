@@ -93,12 +93,12 @@ class RunFolder:
         return f"RunFolder({str(self.path)!r})"
 
     @classmethod
-    def create(cls, path: Path, files: Mapping[str, str | bytes], *, numbered: bool) -> RunFolder:
+    def create(cls, path: Path, files: Mapping[str, str | bytes | Path], *, numbered: bool) -> RunFolder:
         """Creates a run with these files: it exists complete or not at all.
 
         Args:
             path: The folder; an existing empty one is taken over.
-            files: Contents by relative name (`config.yaml`, `code/system.py`).
+            files: Contents by relative name (`config.yaml`, `code/system.py`); a path shares that file's bytes.
             numbered: What a taken name means: the next of NAME-2, NAME-3, ... (True) or an error (False).
 
         Raises:

@@ -1,0 +1,1 @@
+"""The proof that a training survives being killed: trained twice, killed and resumed once, and compared."""
