@@ -53,7 +53,7 @@ def train(
         UserError: Before anything is created.
     """
     chosen = load_system(system) if isinstance(system, str) else system
-    named = plain_layer({"system": system if isinstance(system, str) else chosen.name}, "holdfast.train")
+    named = plain_layer({"system": system if isinstance(system, str) else _import_path(system)}, "holdfast.train")
     resolved = resolve(chosen.config, [named, _layer(config)])
     if resume == "auto" and (folder := existing_run(chosen, resolved)) is not None:
         outcome = resume_run(
@@ -87,6 +87,16 @@ def load_run(path: str | Path, *, checkpoint: str | None = None, system: System 
         load_system=load_system if system is None else lambda name: system,
         options=lambda system: plain_layer({}, "holdfast.load_run"),
     )
+
+
+def _import_path(system: System) -> str:
+    """Gives where a system can be imported from, so that its runs can be opened again by anybody; else its name."""
+    for name, module in list(sys.modules.items()):
+        if name != "__main__":
+            for attribute, value in list(vars(module).items() if module else ()):
+                if value is system:
+                    return f"{name}:{attribute}"
+    return system.name
 
 
 def _layer(config: Mapping[str, Any] | BaseConfig | str | Path | None) -> Layer:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import inspect
 import json
+import shlex
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,15 @@ from holdfast.engine.status import StatusKeeper
 from holdfast.engine.system import System
 from holdfast.engine.train import train as run_loop
 from holdfast.engine.training import Training
-from holdfast.errors import CheckpointMismatch, ConfigError, Interrupted, NonFiniteLoss, RunError, TrainingError
+from holdfast.errors import (
+    CheckpointMismatch,
+    ConfigError,
+    Interrupted,
+    NonFiniteLoss,
+    RunError,
+    TrainingError,
+    UserError,
+)
 from holdfast.run.display import Display
 from holdfast.run.folder import RunFolder, Status, automatic_name, check_name
 from holdfast.run.journal import Journal
@@ -38,6 +47,12 @@ from holdfast.run.train_log import TrainLog
 Say = Callable[[str], None]
 
 
+def _print(text: str) -> None:
+    """Prints a line; a terminal or pipe that has gone away must not stop a training."""
+    with suppress(OSError):
+        print(text, flush=True)
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What a training came to."""
@@ -45,6 +60,8 @@ class Outcome:
     folder: RunFolder
     stage: str
     failed_saves: int = 0
+    is_last_lost: bool = False
+    """Whether the last of the saves failed."""
     newest: Path | None = None
     """The newest checkpoint; None when there is none."""
 
@@ -55,7 +72,7 @@ def start(
     *,
     command: Sequence[str],
     time_limit: float | None = None,
-    say: Say = print,
+    say: Say = _print,
 ) -> Outcome:
     """Begins a run in a new folder and trains it to its end.
 
@@ -74,6 +91,7 @@ def start(
         TrainingError: When training cannot go on.
     """
     stage = resolved.stage or "train"
+    resolved = _without_request(resolved)
     interruption = Interruption(time_limit)
     training = build_training(system, resolved.config, stage=stage)
     folder = _create_folder(system, resolved, command)
@@ -92,7 +110,7 @@ def resume(
     command: Sequence[str],
     time_limit: float | None = None,
     keep_schedule: bool = False,
-    say: Say = print,
+    say: Say = _print,
 ) -> Outcome:
     """Goes on with a run from its newest good checkpoint, or from its start when it has none.
 
@@ -111,6 +129,8 @@ def resume(
     """
     interruption = Interruption(time_limit)
     with folder.lock():
+        if stage is not None:
+            _check_stage(stage, folder.config_values())
         stage = stage or folder.read_status().stage
         with closing(Store(folder.checkpoints(stage), tell=say)) as store:
             found = store.load_newest()
@@ -120,20 +140,24 @@ def resume(
                 f"`{folder.path}` must be a run of a system to be resumed here, but got one of a loop of its own; "
                 "go on with it by the command that began it (see provenance.json)."
             )
+        if not values.get("system"):
+            raise RunError(f"`{folder.path}` must say which system it trains, but its configuration has no `system`.")
+        _check_stage(stage, values)
         system = load_system(str(values.get("system")))
         layers = [plain_layer(_old_length(values), "--keep-schedule")] if keep_schedule else []
         resolved = _resolve_again(system, values, layers, options(system), say)
-        if found:
-            _apply_threads(found[1], say)
+        _apply_threads(found[1]["metadata"]["threads"] if found else folder.threads(), say)
         training = build_training(system, resolved.config, stage=stage)
         position = None
         if found:
             _restore(training, *found, say)
             _compare_platform(found[1], training, say)
+            _refuse_less(training)
+            _forget_another_best(values, resolved, training, say)
             position = found[1]["history"]["journal"]
         if training.is_over:
-            # A kill may have come between the last checkpoint and this word.
-            StatusKeeper(folder, training).write("finished")
+            if folder.read_status().state != "finished":
+                _finish_late(folder, training, resolved, position)
             say(_how_to_extend(folder, training))
             return Outcome(folder, stage)
         _note_session(folder, resolved, command)
@@ -161,7 +185,7 @@ def _place(system: System, resolved: Resolved) -> tuple[Path, bool]:
     if run.name is not None:
         check_name(run.name)
         return Path(run.root) / run.name, False
-    if system.output_dir_is_run and resolved.origins["run.root"] != "default":
+    if system.output_dir_is_run and resolved.origins["run.root"].startswith("command line"):
         return Path(run.root), False
     flat = flatten(resolved.values)
     label = str(flat.get("model.name") or system.name)
@@ -208,6 +232,7 @@ def _train(
             display.say(line)
             log.say(line)
 
+        store.tell = tell
         log.say(_introduction(folder, training, resolved))
         saver = Saver(
             store,
@@ -225,7 +250,7 @@ def _train(
             run_loop(training, saver, interruption)
         except Interrupted as error:
             status.write("interrupted", str(error))
-            tell(f"{error} at step {training.clock.step}; to go on: holdfast resume {folder.path}")
+            tell(f"{error} at step {training.clock.step}; to go on: {_resume_command(folder)}")
             raise
         except BaseException as raised:
             interruption.leave_children_alone()
@@ -236,6 +261,7 @@ def _train(
                 _note_batch(folder.checkpoints(stage), training, str(error))
             if isinstance(error, TrainingError):
                 raise type(error)(f"{error}; {_last_good(store, folder)}") from raised
+            raised.add_note(_last_good(store, folder))
             raise
         journal.finish(flatten(resolved.values), training.record.metrics)
         if saver.has_failed:
@@ -244,7 +270,7 @@ def _train(
             status.write("finished")
         log.say(_conclusion(folder, training))
     say(_conclusion(folder, training))
-    return Outcome(folder, stage, saver.failures, saver.last_saved or store.latest())
+    return Outcome(folder, stage, saver.failures, saver.has_failed, saver.last_saved or store.latest())
 
 
 def _display(training: Training) -> Display:
@@ -270,9 +296,9 @@ def _keep(values: Mapping[str, Any]) -> Keep:
     training = values["training"]
     return Keep(
         last=training["keep_last_n"],
-        best=training["keep_best_k"],
+        best=training.get("keep_best_k", 0),
         mode=training["mode"],
-        every=training["keep_every"],
+        every=training.get("keep_every"),
         milestones=frozenset(training["milestones"]),
         unit="steps" if training["steps"] is not None else "epochs",
     )
@@ -300,6 +326,45 @@ def _old_length(values: Mapping[str, Any]) -> dict[str, Any]:
     return {"training": {"schedule_length": length}}
 
 
+def _check_stage(stage: str, values: Mapping[str, Any]) -> None:
+    known = [one["name"] for one in values.get("stages") or []] or ["train"]
+    if stage not in known:
+        raise UserError(f"`stage` must be one of this run's ({', '.join(known)}), but got {stage!r}; name one of them.")
+
+
+def _refuse_less(training: Training) -> None:
+    plan, clock = training.plan, training.clock
+    if clock.step > plan.total_steps:
+        unit, done, wanted = ("epochs", clock.epoch, plan.epochs) if plan.epochs else ("steps", clock.step, plan.steps)
+        raise UserError(
+            f"`training.{unit}` must be at least the {done} that are done, but got {wanted}; "
+            "to go on from an earlier state resume an older checkpoint."
+        )
+
+
+def _forget_another_best(values: Mapping[str, Any], resolved: Resolved, training: Training, say: Say) -> None:
+    """Begins the best anew when it is judged by another metric than before."""
+    before = (values["training"]["monitor"].lower(), values["training"]["mode"])
+    if before != (training.goal.monitor.lower(), training.goal.mode):
+        record = training.record
+        record.best_metric, record.best_step, record.since_best = None, None, 0
+        say(f"the best is looked for anew, by {training.goal.monitor} ({training.goal.mode})")
+
+
+def _finish_late(folder: RunFolder, training: Training, resolved: Resolved, position: Any) -> None:
+    """Writes what a kill between the last checkpoint and the end left unwritten."""
+    logging = resolved.config.logging
+    journal = Journal(
+        folder.logs(training.clock.stage),
+        tensorboard=logging.tensorboard,
+        log_interval=logging.log_interval,
+        position=position,
+    )
+    journal.finish(flatten(resolved.values), training.record.metrics)
+    journal.close()
+    StatusKeeper(folder, training).write("finished")
+
+
 def _compare_platform(state: Mapping[str, Any], training: Training, say: Say) -> None:
     """Says in one line what has changed that may round otherwise."""
     before, now = state["metadata"], platform_facts(training.device)
@@ -316,14 +381,22 @@ def _resolve_again(
     resolved = resolve(system.config, [*stored, *layers], overrides=options)
     # Compared as this release reads both: a key that the run does not know yet has its default.
     for key, old, new in refuse_changes(resolve(system.config, stored).values, resolved.values):
-        say(f"changed: {key} from {old} to {new}")
-    return resolved
+        if key.startswith("run."):
+            say(f"{key} is left at {old}: a run stays where it is (to rename it, move its folder)")
+        else:
+            say(f"changed: {key} from {old} to {new}")
+    return _without_request(replace(resolved, values={**resolved.values, "run": dict(values["run"])}))
 
 
-def _apply_threads(state: Mapping[str, Any], say: Say) -> None:
+def _without_request(resolved: Resolved) -> Resolved:
+    """Gives the configuration without the wish to resume, which is not one of the run's settings."""
+    training = {**resolved.values["training"], "resume": None}
+    return replace(resolved, values={**resolved.values, "training": training})
+
+
+def _apply_threads(threads: int | None, say: Say) -> None:
     """Uses as many threads as the run did: the order of sums, and so their bits, depend on it."""
-    threads = state["metadata"]["threads"]
-    if threads != torch.get_num_threads():
+    if threads is not None and threads != torch.get_num_threads():
         say(f"using {threads} threads as the run did, instead of {torch.get_num_threads()}: its bits depend on it")
         torch.set_num_threads(threads)
 
@@ -371,15 +444,22 @@ def _how_to_extend(folder: RunFolder, training: Training) -> str:
     unit, total = ("epochs", plan.epochs) if plan.epochs is not None else ("steps", plan.total_steps)
     return (
         f"{folder.path} is complete: {total} of {total} {unit} are done; "
-        f"to extend it: holdfast resume {folder.path} --{unit} {2 * (total or 1)}"
+        f"to extend it: {_resume_command(folder)} --{unit} {2 * (total or 1)}"
     )
+
+
+def _resume_command(folder: RunFolder) -> str:
+    """Gives the command that goes on with a run, ready to be pasted into a shell."""
+    path = folder.path
+    shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    return f"holdfast resume {shlex.quote(str(shown))}"
 
 
 def _last_good(store: Store, folder: RunFolder) -> str:
     newest = store.latest()
     if newest is None:
-        return f"there is no checkpoint yet; begin again with: holdfast resume {folder.path}"
-    return f"the last good checkpoint is {newest}; go on from it with: holdfast resume {folder.path}"
+        return f"there is no checkpoint yet; begin again with: {_resume_command(folder)}"
+    return f"the last good checkpoint is {newest}; go on from it with: {_resume_command(folder)}"
 
 
 def _source_of(system: System) -> Path | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from torch import nn
 from holdfast.assembly import build_data, build_evaluation, build_model
 from holdfast.checkpoint import archive
 from holdfast.checkpoint.fit import check_fit
-from holdfast.config import Layer, plain_layer, refuse_changes, resolve
+from holdfast.config import Layer, changes, plain_layer, resolve
 from holdfast.engine.device import choose_device
 from holdfast.engine.evaluate import evaluate as evaluate_model
 from holdfast.engine.system import System
@@ -36,6 +36,10 @@ class TrainedRun:
 def load_trained(path: Path, *, load_system: Callable[[str], System], options: Callable[[System], Layer]) -> TrainedRun:
     """Gives the model of a checkpoint, with averaged weights where there are some; touches nothing in the folder."""
     state = archive.read(path)
+    if "config" not in state:
+        raise RunError(
+            f"`{path}` must be a checkpoint with its configuration, but got bare weights; name the run instead."
+        )
     values = state["config"]
     if "own_loop" in values:
         raise RunError(
@@ -45,7 +49,7 @@ def load_trained(path: Path, *, load_system: Callable[[str], System], options: C
     system = load_system(str(values.get("system")))
     stored = [plain_layer(values, "checkpoint")]
     resolved = resolve(system.config, stored, overrides=options(system))
-    refuse_changes(resolve(system.config, stored).values, resolved.values)
+    _refuse_another_network(resolve(system.config, stored).values, resolved.values)
     device = choose_device(resolved.config.device)
     model = build_model(system, resolved.config, device)
     weights = (state["ema_state_dict"] or state)["model_state_dict"]
@@ -75,3 +79,12 @@ def evaluate(trained: TrainedRun) -> dict[str, float]:
             "give its `data` function a `val` part."
         )
     return {f"val/{name}": value for name, value in evaluate_model(evaluation, trained.model).values.items()}
+
+
+def _refuse_another_network(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    """Lets everything be otherwise than in training but what the weights belong to."""
+    found = [change for change in changes(old, new).refused if change.key.startswith("model.")]
+    if found:
+        raise ConfigError(
+            *(f"`{change.key}` must stay {change.old!r} for these weights, but got {change.new!r}" for change in found)
+        )

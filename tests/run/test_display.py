@@ -54,9 +54,9 @@ def test_without_a_terminal_there_is_one_line_for_an_epoch_and_one_after_30_seco
             seconds.now += 1
             display.after_step(step(number))
     assert output.getvalue().splitlines() == [
-        "epoch 1/2, step 30/100, 8 samples/s, loss 0.25, 1:10 left",
+        "epoch 1/2, step 30/100, loss 0.25, 1:10 left, 8 samples/s",
         EPOCH_LINE,
-        "epoch 2/2, step 80/100, 8 samples/s, loss 0.25, 0:20 left, best val/f1 0.9",
+        "epoch 2/2, step 80/100, loss 0.25, best 0.9, 0:20 left, 8 samples/s",
     ]
 
 
@@ -72,7 +72,7 @@ def test_on_a_terminal_a_bar_is_drawn_at_most_ten_times_a_second():
             drawn.append(len(output.getvalue()) > before)
     assert 8 <= sum(drawn) <= 10
     assert "epoch 1/2" in output.getvalue()
-    assert "320 samples/s  loss 0.25" in output.getvalue()
+    assert "320 samples/s" in output.getvalue()
     assert "━" in output.getvalue()
 
 
@@ -90,7 +90,7 @@ def test_a_run_that_goes_on_counts_its_speed_from_where_it_started():
     display, output = open_display(seconds, terminal=False, start=Clock(epoch=1, step=60, samples=480))
     seconds.now += 30
     display.after_step(step(90))
-    assert output.getvalue() == "epoch 2/2, step 90/100, 8 samples/s, loss 0.25, 0:10 left\n"
+    assert output.getvalue() == "epoch 2/2, step 90/100, loss 0.25, 0:10 left, 8 samples/s\n"
 
 
 def test_a_run_of_unknown_length_shows_no_time_left():
@@ -98,7 +98,7 @@ def test_a_run_of_unknown_length_shows_no_time_left():
     display, output = open_display(seconds, terminal=False, total_epochs=None, total_steps=None, steps_per_epoch=None)
     seconds.now += 30
     display.after_step(step(30))
-    assert output.getvalue() == "epoch 1, step 30, 8 samples/s, loss 0.25\n"
+    assert output.getvalue() == "epoch 1, step 30, loss 0.25, 8 samples/s\n"
 
 
 @pytest.mark.parametrize("terminal", [False, True])

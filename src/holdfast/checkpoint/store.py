@@ -24,6 +24,14 @@ BEST_WEIGHTS = "weights_best.pth"
 _NUMBERED = re.compile(r"checkpoint_(epoch|step)\d+\.pth")
 
 
+class PartlySaved(OSError):
+    """A state stands under its number and as the latest, but the best or the removal of old ones had to wait."""
+
+    def __init__(self, path: Path, error: OSError) -> None:
+        super().__init__(error.errno, error.strerror, error.filename)
+        self.path = path
+
+
 class Store:
     """The checkpoints in one folder: like a dictionary of states that survives power cuts.
 
@@ -38,7 +46,7 @@ class Store:
     def __init__(self, folder: Path, keep: Keep | None = None, *, tell: Callable[[str], None] = print) -> None:
         self.folder = folder
         self.keep = keep or Keep()
-        self._tell = tell
+        self.tell = tell
         self._lock = durable.Lock(folder / ".lock")
         self._good: set[tuple[int, int]] = set()
         self._told: set[str] = set()
@@ -60,11 +68,14 @@ class Store:
         self._good.add(_identity(path))
         if number:
             durable.link(path, self.folder / LATEST)
-        if is_best:
-            self._make_best(path, state)
-        else:
-            self._mend_best(state)
-        self.prune()
+        try:
+            if is_best:
+                self._make_best(path, state)
+            else:
+                self._mend_best(state)
+            self.prune()
+        except OSError as error:
+            raise PartlySaved(path, error) from error
         return path
 
     def latest(self) -> Path | None:
@@ -92,7 +103,7 @@ class Store:
                 self._set_aside(path, error)
                 continue
             except OSError as error:
-                self._tell(f"{path} cannot be read ({error.strerror}); an older checkpoint is used.")
+                self.tell(f"{path} cannot be read ({error.strerror}); an older checkpoint is used.")
                 continue
             self._good.add(_identity(path))
             self._mend_links(path, state)
@@ -222,7 +233,7 @@ class Store:
     def _tell_once(self, line: str) -> None:
         if line not in self._told:
             self._told.add(line)
-            self._tell(line)
+            self.tell(line)
 
     def _make_best(self, path: Path, state: Mapping[str, Any]) -> None:
         # The link comes last: where it stands, the weights do, too.
@@ -244,7 +255,8 @@ class Store:
     def _mend_best(self, state: Mapping[str, Any]) -> None:
         """Makes `best` the state that another names as the best, where that stands but its links do not."""
         step = state.get("best_step")
-        if step is None or self._step_of(self.folder / BEST) == step and (self.folder / BEST_WEIGHTS).exists():
+        is_whole = (self.folder / BEST_WEIGHTS).exists() and self._step_of(self.folder / BEST) == step
+        if step is None or is_whole:
             return
         for path in self._named(lambda name: name == LATEST or _NUMBERED.fullmatch(name)):
             if self._step_of(path) == step:
@@ -275,7 +287,7 @@ class Store:
         for other in others:
             other.unlink()
         durable.fsync_folder(path.parent)
-        self._tell(f"{error} It is set aside as {aside.name}.")
+        self.tell(f"{error} It is set aside as {aside.name}.")
 
 
 def _identity(path: Path) -> tuple[int, int]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -26,6 +24,7 @@ def evaluate(
         checkpoint: latest, best or a file of the run.
         json: Print one JSON document and nothing else.
     """
+    from holdfast.cli.documents import print_json
     from holdfast.cli.requests import read_words
     from holdfast.cli.trained import open_trained
     from holdfast.trained import evaluate as evaluate_run
@@ -35,13 +34,9 @@ def evaluate(
         print(f"using {trained.checkpoint} (epoch {trained.epoch}, step {trained.step})")
     scores = evaluate_run(trained)
     if json:
-        _print_json({"checkpoint": str(trained.checkpoint), "epoch": trained.epoch, "step": trained.step, **scores})
+        named = {name.lower(): value for name, value in scores.items()}
+        print_json({"checkpoint": str(trained.checkpoint), "epoch": trained.epoch, "step": trained.step, **named})
     else:
         for name, value in scores.items():
             print(f"{name.lower():<20} {value:.6g}")
     return 0
-
-
-def _print_json(document: object) -> None:
-    json.dump(document, sys.stdout, indent=2)
-    print()

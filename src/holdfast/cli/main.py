@@ -64,9 +64,9 @@ def run(words: list[str]) -> int:
         outcome = app(_prepared(words), exit_on_error=False, print_error=False, result_action="return_value")
         return outcome if isinstance(outcome, int) else 0
     except BrokenPipeError:
-        # The reader (`head`, `less`) has gone; what it did not want to read is not an error.
+        # The reader (`head`, `less`) has gone. That is no error of a command that only prints.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return 1 if words[0] in ("train", "resume") else 0
     except Interrupted as interrupted:
         return interrupted.exit_code
     except KeyboardInterrupt:
@@ -79,7 +79,12 @@ def run(words: list[str]) -> int:
     except OSError as error:
         if os.environ.get("HOLDFAST_TRACEBACK") == "1":
             raise
-        print(f"holdfast: {error.strerror or error}: {error.filename or 'no file is named'}", file=sys.stderr)
+        place = f" ({error.filename})" if error.filename else ""
+        print(
+            f"holdfast: the system refused: {error.strerror or error}{place}; "
+            "look for room and permissions, then try again",
+            file=sys.stderr,
+        )
         return 1
 
 

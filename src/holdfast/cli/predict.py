@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_library
 from pathlib import Path
 from typing import Annotated
 
@@ -32,6 +31,7 @@ def predict(
         json: Print one JSON document and nothing else.
     """
     from holdfast import durable
+    from holdfast.cli.documents import json_text, print_json
     from holdfast.cli.requests import read_words
     from holdfast.cli.trained import open_trained
 
@@ -52,9 +52,9 @@ def predict(
         if not json:
             print(f"{record['input']} -> {record['picture']}")
     document = {"checkpoint": str(trained.checkpoint), "predictions": records}
-    durable.write_file(folder / "predictions.json", json_library.dumps(document, indent=2) + "\n")
+    durable.write_file(folder / "predictions.json", json_text(document) + "\n")
     if json:
-        print(json_library.dumps(document, indent=2))
+        print_json(document)
     else:
         print(f"{len(records)} predictions in {folder / 'predictions.json'}")
     return 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from holdfast.config import Layer, Resolved, load_layer, parse_options, plain_layer, resolve
@@ -11,6 +11,8 @@ from holdfast.errors import UserError
 from holdfast.systems import SYSTEMS, load_system
 
 OWN_OPTIONS = ("--preset", "--config", "--stage", "--resume", "--evaluate", "--json", "--output-dir", "--checkpoint")
+NOT_YET = ("--init-from", "--run-all-stages", "--nproc")
+"""Options that are known everywhere, but not built yet."""
 
 
 def resolve_request(
@@ -36,8 +38,24 @@ def resolve_request(
     return system, resolve(system.config, layers, stage=stage, overrides=read_words(key_words, system))
 
 
+def asked_of_a_run(
+    system: System, *, preset: str | None, config: str | None, key_words: Sequence[str]
+) -> Callable[[System], Layer]:
+    """Gives what preset, file and command line ask of a run that is there already, as one layer over its own."""
+    documents = [] if preset is None else list(load_layer(preset_file(system, preset)).documents)
+    documents += [] if config is None else list(load_layer(Path(config)).documents)
+    documents += read_words(key_words, system).documents
+    values = Layer("request", tuple(documents)).values
+    training = {key: value for key, value in values.pop("training", {}).items() if key != "resume"}
+    values.pop("system", None)
+    return lambda system: plain_layer({**values, "training": training}, config or "command line")
+
+
 def read_words(words: Sequence[str], system: System) -> Layer:
     """Gives the configuration keys that were typed as options of a command."""
+    for word in words:
+        if word.partition("=")[0].replace("_", "-") in NOT_YET:
+            raise UserError(f"`{word}` must wait: this release of Holdfast does not have it yet.")
     return parse_options(words, system.config, aliases=system.options, commands=OWN_OPTIONS)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_library
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,13 +19,14 @@ def runs(root: str | None = None, /, *, json: bool = False) -> int:
         root: The folder to look in; by default HOLDFAST_RUNS, runs/, results/ and outputs/.
         json: Print one JSON document, a list with one object per run, and nothing else.
     """
+    from holdfast.cli.documents import print_json
     from holdfast.run.find import list_runs, run_roots
 
     if root is not None and not Path(root).is_dir():
         raise UserError(f"`runs` must be given a folder, but got {root}; name one that exists.")
     found = list_runs([Path(root)] if root is not None else run_roots())
     if json:
-        print(json_library.dumps([run.as_dict() for run in found], indent=2))
+        print_json([run.as_dict() for run in found])
     elif not found:
         where = root if root is not None else ", ".join(f"{folder}/" for folder in run_roots())
         print(f"no runs under {where}; begin one with: holdfast train")

@@ -52,7 +52,7 @@ def train(
         keep_schedule: With --resume: the rates follow the length that the run had before.
         time_limit: Stop in time, with a checkpoint and exit code 3 (3h30m, 45m, 1:30:00).
     """
-    from holdfast.cli.requests import resolve_request  # imports torch
+    from holdfast.cli.requests import asked_of_a_run, resolve_request  # imports torch
 
     if resume is not None and resume != "auto":
         if system or preset or config:
@@ -62,17 +62,22 @@ def train(
             )
         if evaluate:
             return _evaluate(resume, key_words)
-        return _resume(resume, stage, key_words, rewind=rewind, keep_schedule=keep_schedule, time_limit=time_limit)
+        return _resume(
+            resume, stage, options_of(key_words), rewind=rewind, keep_schedule=keep_schedule, time_limit=time_limit
+        )
     if evaluate:
         raise UserError("`--evaluate` must know which run, but got no --resume; add --resume RUN.")
     from holdfast.launch import existing_run, start
 
     chosen, resolved = resolve_request(system, preset=preset, config=config, stage=stage, key_words=key_words)
     _refuse_several_stages(resolved)
-    if resolved.config.training.resume:
-        return _resume(resolved.config.training.resume, stage, key_words, time_limit=time_limit)
-    if resume == "auto" and (run := existing_run(chosen, resolved)) is not None:
-        return _resume(str(run.path), stage, key_words, keep_schedule=keep_schedule, time_limit=time_limit)
+    asked: str | None = resume or resolved.config.training.resume
+    if asked == "auto":
+        run = existing_run(chosen, resolved)
+        asked = None if run is None else str(run.path)
+    if asked is not None:
+        layer = asked_of_a_run(chosen, preset=preset, config=config, key_words=key_words)
+        return _resume(asked, stage, layer, rewind=rewind, keep_schedule=keep_schedule, time_limit=time_limit)
     return _finish(start(chosen, resolved, command=sys.argv, time_limit=_seconds(time_limit)))
 
 
@@ -98,13 +103,13 @@ def resume(
         keep_schedule: The rates follow the length that the run had before, not its new one.
         time_limit: Stop in time, with a checkpoint and exit code 3 (3h30m, 45m, 1:30:00).
     """
-    return _resume(run, stage, key_words, rewind=rewind, keep_schedule=keep_schedule, time_limit=time_limit)
+    return _resume(run, stage, options_of(key_words), rewind=rewind, keep_schedule=keep_schedule, time_limit=time_limit)
 
 
 def _resume(
     path: str,
     stage: str | None,
-    key_words: Sequence[str],
+    options: Callable[[System], Layer],
     *,
     rewind: bool = False,
     keep_schedule: bool = False,
@@ -123,7 +128,7 @@ def _resume(
         folder,
         stage=chosen,
         load_system=load_system,
-        options=options_of(key_words),
+        options=options,
         command=sys.argv,
         time_limit=limit,
         keep_schedule=keep_schedule,
@@ -172,11 +177,14 @@ def _refuse_several_stages(resolved: Resolved) -> None:
 
 def _finish(outcome: Outcome) -> int:
     if outcome.failed_saves:
-        print(
-            f"holdfast: {outcome.failed_saves} {'save' if outcome.failed_saves == 1 else 'saves'} failed; "
-            f"the newest good checkpoint is {outcome.newest or 'none'}; make room, then `holdfast resume {outcome.folder.path}`",
-            file=sys.stderr,
+        saves = "1 save" if outcome.failed_saves == 1 else f"{outcome.failed_saves} saves"
+        advice = (
+            f"make room, then `holdfast resume {outcome.folder.path}`"
+            if outcome.is_last_lost
+            else "the last state is saved"
         )
+        newest = outcome.newest or "none"
+        print(f"holdfast: {saves} failed; the newest good checkpoint is {newest}; {advice}", file=sys.stderr)
         return 1
     return 0
 

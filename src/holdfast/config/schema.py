@@ -151,7 +151,7 @@ class Training(Section):
     """Trains on the first `subset_size` samples, unshuffled and always the same, and evaluates on them: a test."""
     accumulation: Positive = 1
     """Microbatches that one step is made of."""
-    save_interval: int | str | tuple[int | str, ...] = 1
+    save_interval: int | str | tuple[int | str, ...] = "1 epoch"
     """How often a numbered checkpoint is saved: a number in the run's unit, "100 steps", "10 minutes", or several."""
     keep_last_n: Positive = 3
     """How many of the newest numbered checkpoints are kept, beside the best, the latest and milestones; at least 2."""

@@ -11,12 +11,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 
 from holdfast.errors import Interrupted
 
 TIME_LIMIT = 3
 """The exit code of a run that its time limit has stopped."""
+_SHOW_CURSOR = b"\x1b[?25h"
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -69,9 +71,15 @@ class Interruption:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.signal_number is not None:
+            _write(_SHOW_CURSOR if sys.stderr.isatty() else b"")
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
             return
         self.signal_number = number
-        # A plain write: printing is not safe inside a signal handler.
-        os.write(sys.stderr.fileno(), b"\nstopping at the next step, with a checkpoint (again to stop at once)\n")
+        _write(b"\nstopping at the next step, with a checkpoint (again to stop at once)\n")
+
+
+def _write(text: bytes) -> None:
+    """Writes to standard error in a way that is safe inside a signal handler, if there is one."""
+    with suppress(OSError, ValueError):
+        os.write(sys.stderr.fileno(), text)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from holdfast.checkpoint.store import Store
+from holdfast.checkpoint.store import PartlySaved, Store
 from holdfast.clock import Clock
 from holdfast.engine.training import Progress
 
@@ -48,7 +48,7 @@ class Saver:
     def save_when_due(self, training: Progress, before: Clock) -> None:
         """Saves when something has become due since the clock `before`."""
         after = training.clock
-        is_best = training.record.best_step == after.step and training.record.evaluated_at == after.step
+        is_best = training.record.best_step == after.step and training.record.closed_at == after.step
         is_numbered = training.is_over or training.save_plan.is_due(before, after) or self._interval_is_over(training)
         is_late = self._now() - self._saved_at >= LATEST_AT_LEAST_EVERY
         if is_numbered or is_best or is_late or after.epoch > before.epoch:
@@ -61,6 +61,14 @@ class Saver:
             self._numbered_at = self._saved_at
         try:
             saved = self._store.save(self._capture(training), number=number, is_best=is_best)
+        except PartlySaved as error:
+            self.failures += 1
+            self.has_failed, self.last_saved = True, error.path
+            self._tell(
+                f"step {training.clock.step} is saved as {error.path.name}, but the best or the removal of old ones "
+                f"has to wait: {error.strerror}; the next save tries again"
+            )
+            return True
         except OSError as error:
             self.failures += 1
             self._tell(

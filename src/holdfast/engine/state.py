@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 import torch
+from torch import nn
 from torch.optim import Optimizer
 
 from holdfast import randomness
@@ -19,7 +20,7 @@ from holdfast.clock import Clock
 from holdfast.data.order import ORDER_VERSION
 from holdfast.engine.training import Record, Training
 from holdfast.engine.update import Tally
-from holdfast.errors import CheckpointMismatch
+from holdfast.errors import CheckpointMismatch, NonFiniteLoss
 
 VERSION = 1
 _SHAPED_AS_PARAMETERS = ("momentum_buffer", "exp_avg", "exp_avg_sq", "max_exp_avg_sq")
@@ -36,8 +37,12 @@ def capture(
         config: The resolved configuration, as plain values.
         journal: Where the curves end, as the journal gives it.
         with_optimizer: Whether the optimizer's state is part of it.
+
+    Raises:
+        NonFiniteLoss: When a weight is infinite or not a number.
     """
     learner, record = training.learner, training.record
+    _refuse_not_finite(training)
     state = {
         "version": VERSION,
         **training.clock.as_dict(),
@@ -52,7 +57,7 @@ def capture(
         "best_step": record.best_step,
         "metrics": dict(record.metrics),
         "history": {
-            "evaluated_at": record.evaluated_at,
+            "closed_at": record.closed_at,
             "since_best": record.since_best,
             "tally": {
                 "weight": record.tally.weight,
@@ -75,6 +80,16 @@ def capture(
     if with_optimizer:
         state["optimizer_state_dict"] = learner.optimizer.state_dict()
     return state
+
+
+def _refuse_not_finite(training: Training) -> None:
+    """Makes sure that no state is saved as good whose weights are not: without clipping no step looks at gradients."""
+    weights = training.learner.parameters
+    if weights and not bool(torch.isfinite(nn.utils.get_total_norm(weights, float("inf")))):
+        raise NonFiniteLoss(
+            f"the weights after step {training.clock.step} must be finite, but some are not: a gradient was infinite "
+            "or not a number; try a lower `training.lr` or set `training.clip`"
+        )
 
 
 def platform_facts(device: torch.device) -> dict[str, str]:
@@ -193,7 +208,7 @@ def _record(state: Mapping[str, Any]) -> Record:
         best_metric=state["best_metric"],
         best_step=state["best_step"],
         metrics=dict(state["metrics"]),
-        evaluated_at=history["evaluated_at"],
+        closed_at=history["closed_at"],
         since_best=history["since_best"],
         tally=tally,
         rate=state["scheduler_state_dict"]["rate"],

@@ -53,7 +53,7 @@ def take_step(training: Training, batch: StepBatch) -> StepReport:
     """Makes one optimizer step, counts it, tells the observers and gives its report."""
     report = update(training.learner, training.clock, batch)
     record = training.record
-    record.tally.add(report.loss * report.samples, report.samples, report.parts)
+    record.tally.add(report.loss * report.weight, report.weight, report.parts)
     record.rate, record.metric = report.rate, None
     training.clock = report.clock
     for observer in training.observers:
@@ -75,13 +75,19 @@ def close_epoch(training: Training, interruption: Interruption) -> None:
     named = {f"train/{name}": value for name, value in means.items()}
     named |= {f"val/{name}": value for name, value in scores.values.items()}
     record.metric = training.goal.value_of(named)
+    if record.metric is None and training.goal.monitor.lower().startswith("train/"):
+        raise TrainingError(
+            f"`training.monitor` must be one of {', '.join(name.lower() for name in named)}, "
+            f"but got {training.goal.monitor!r}; choose one of these and resume"
+        )
     is_best = record.metric is not None and training.goal.is_better(record.metric, record.best_metric)
     if record.metric is not None:
         record.since_best = 0 if is_best else record.since_best + 1
     if is_best:
         record.best_metric, record.best_step = record.metric, clock.step
-    record.metrics = named
-    record.evaluated_at = clock.step
+    if scores.values or training.evaluation is None:
+        record.metrics = named
+    record.closed_at = clock.step
     if is_whole:
         record.tally = Tally()
     training.clock = clock

@@ -80,8 +80,8 @@ class Record:
     best_step: int | None = None
     metrics: dict[str, float] = field(default_factory=dict)
     """The last evaluation, by name."""
-    evaluated_at: int | None = None
-    """The step of the last evaluation."""
+    closed_at: int | None = None
+    """The step at which the last epoch, or the end, was closed."""
     since_best: int = 0
     """Evaluations since the best one."""
     tally: Tally = field(default_factory=Tally)
@@ -140,7 +140,7 @@ class Training:
     def is_over(self) -> bool:
         """Whether the last state has been evaluated, after every step or after too long without a new best."""
         is_stopped = self.plan.patience is not None and self.record.since_best >= self.plan.patience
-        return (is_stopped or self.plan.is_over(self.clock)) and self.record.evaluated_at == self.clock.step
+        return (is_stopped or self.plan.is_over(self.clock)) and self.record.closed_at == self.clock.step
 
     @property
     def device(self) -> torch.device:

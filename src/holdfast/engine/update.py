@@ -60,7 +60,8 @@ def update(learner: Learner, clock: Clock, batch: StepBatch) -> StepReport:
     The gradient is that of the mean over the whole step, however it was divided into microbatches.
 
     Raises:
-        NonFiniteLoss: Before the parameters are touched.
+        NonFiniteLoss: Before the parameters are touched, when the loss is not finite or the norm to be clipped is not.
+            Without clipping a gradient is not looked at; a state that it has spoiled is refused when it is saved.
     """
     rate = _set_rates(learner, clock.step)
     for parameter in learner.parameters:
@@ -75,9 +76,9 @@ def update(learner: Learner, clock: Clock, batch: StepBatch) -> StepReport:
         divisor = loss.weight if len(batch.microbatches) == 1 else batch.samples
         _scaled(learner, loss.total / divisor).backward()
         tally.add(loss.total.detach(), loss.weight, loss.parts)
-    if len(batch.microbatches) > 1 and tally.weight != batch.samples:
-        _scale_gradients(learner.parameters, batch.samples / tally.weight)
     value, parts = tally.means()
+    if len(batch.microbatches) > 1 and tally.weight not in (0, batch.samples):
+        _scale_gradients(learner.parameters, batch.samples / tally.weight)
     norm = _clip(learner)
     # With a scaler an infinite gradient is no error: the step is left out and the scale lowered.
     if not math.isfinite(value) or not (learner.precision.scaler or math.isfinite(norm or 0.0)):
@@ -87,6 +88,7 @@ def update(learner: Learner, clock: Clock, batch: StepBatch) -> StepReport:
     return StepReport(
         clock=clock.after_step(batch.samples),
         samples=batch.samples,
+        weight=tally.weight,
         loss=value,
         parts=parts,
         rate=rate,

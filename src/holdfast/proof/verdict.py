@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from holdfast.checkpoint import archive
 from holdfast.checkpoint.compare import digest, state_differences
+from holdfast.checkpoint.store import BEST, BEST_WEIGHTS, LATEST
 from holdfast.engine.trace import Line
 from holdfast.proof.sessions import Session, Trained, steps_of
-from holdfast.run.find import BEST, LATEST
 from holdfast.run.histories import curves, history_differences
 from holdfast.run.journal import ROWS
 
@@ -189,15 +190,18 @@ def _results(trained: Trained) -> dict[str, Any]:
     if (folder / BEST).exists():
         best = archive.read(folder / BEST)
         state["best"] = {name: best.get(name) for name in ("step", "epoch", "metric", "model_state_dict")}
+        state["best"]["weights"] = archive.read(folder / BEST_WEIGHTS)
     return state
 
 
 def _spoken(part: str) -> str:
     """Gives the name that a trace has for a part of a checkpoint."""
-    names = {"model": "weights", "ema": "averaged weights", "best_metric": "best", "best_step": "best"}
+    # A state's own history is the record of the epoch in progress.
+    names = {"model": "weights", "ema": "averaged weights", "history": "record"}
+    names |= {"best_metric": "best", "best_step": "best"}
     word = part.removesuffix("_state_dict")
     return names.get(word, word)
 
 
-def _logs(trained: Trained) -> Any:
+def _logs(trained: Trained) -> Path:
     return trained.folder.logs(trained.folder.read_status().stage)

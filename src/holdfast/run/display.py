@@ -20,6 +20,8 @@ from holdfast.run.wording import duration, epoch_line
 
 _DRAWN_EVERY = 0.1
 """Seconds between two pictures of the bar."""
+_WIDE = 110
+"""Columns from which there is room for a bar beside the words."""
 _SAID_EVERY = 30.0
 """Seconds between two lines within an epoch, where there is no terminal."""
 
@@ -115,14 +117,13 @@ class Display:
         words = [
             f"epoch {self._epoch_in_progress(clock)}" + (f"/{self._total_epochs}" if self._total_epochs else ""),
             f"step {clock.step}" + (f"/{self._total_steps}" if self._total_steps else ""),
-            f"{self._speed.samples_per_second:.4g} samples/s",
             f"loss {report.loss:.4g}",
         ]
+        if self._best is not None:
+            words.append(f"best {self._best:.4g}")
         if self._total_steps:
             words.append(f"{duration(self._speed.seconds_for(self._total_steps - clock.step))} left")
-        if self._best is not None:
-            words.append(f"best {self._best_name} {self._best:.4g}")
-        return words
+        return [*words, f"{self._speed.samples_per_second:.4g} samples/s"]
 
     def _epoch_in_progress(self, clock: Clock) -> int:
         """Gives the number, from 1, of the epoch to which the last step belongs."""
@@ -131,6 +132,9 @@ class Display:
     def _bar(self, report: StepReport) -> Table:
         words = self._words(report)
         row = Table.grid(padding=(0, 2))
+        if self._console.width < _WIDE:
+            row.add_row(Text("  ".join(words), no_wrap=True, overflow="ellipsis"))
+            return row
         bar = ProgressBar(total=self._total_steps, completed=report.clock.step, width=12, pulse=not self._total_steps)
         row.add_row(Text(words[0]), bar, Text("  ".join(words[1:]), no_wrap=True, overflow="ellipsis"))
         return row

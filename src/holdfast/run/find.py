@@ -259,14 +259,19 @@ def _updated(folder: RunFolder, status: Status) -> float:
 
 
 def _last_checkpoint(folder: Path) -> tuple[float, str] | None:
-    """Gives the time and the name of the newest file; of several names of one file the numbered one."""
+    """Gives the time and the name of the one that has done most, by its number; unnumbered ones come last."""
     found = [
-        (entry.st_mtime, path.name not in (LATEST, BEST), path.name)
+        (_number_in(path.name), entry.st_mtime, path.name)
         for path in folder.glob("checkpoint_*.pth")
-        if (entry := _entry(path))
+        if path.name != BEST and (entry := _entry(path))
     ]
-    time_of_last, _, name = max(found, default=(0.0, False, ""))
+    _, time_of_last, name = max(found, default=(0, 0.0, ""))
     return (time_of_last, name) if name else None
+
+
+def _number_in(name: str) -> int:
+    match = re.fullmatch(r"checkpoint_(?:epoch|step)(\d+)\.pth", name)
+    return int(match[1]) if match else 0
 
 
 def _size(folder: Path) -> int:

@@ -176,12 +176,22 @@ class RunFolder:
         path = self.path / "config.json"
         try:
             values = json.loads(path.read_bytes())
+            if not isinstance(values, dict):
+                raise ValueError("something else than a mapping")
         except (OSError, ValueError) as error:
             raise RunError(
                 f"`{path}` must hold the configuration of the run, but got {error}; "
                 "restore it from config.yaml, which says the same."
             ) from error
         return values
+
+    def threads(self) -> int | None:
+        """Gives how many threads the run began with; None when that is not known."""
+        try:
+            found = json.loads((self.path / "provenance.json").read_bytes())["threads"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return found if isinstance(found, int) else None
 
     def write_config(self, yaml_text: str, values: Mapping[str, Any]) -> None:
         """Replaces the configuration, after it was changed on resume."""
@@ -248,10 +258,11 @@ def automatic_name(label: str, values: Sequence[tuple[str, Any]], now: datetime)
 
     Args:
         label: The model or the system.
-        values: Config keys and their values; the last word of a key is used.
+        values: Config keys and their values; the last word of a key is used, unless it is `name`.
         now: The time at its end.
     """
-    words = [label, *(f"{key.rpartition('.')[2]}{value}" for key, value in values)]
+    named = [(key.rpartition(".")[2], value) for key, value in values]
+    words = [label, *(f"{value}" if word == "name" else f"{word}{value}" for word, value in named)]
     fit = "_".join(re.sub(r"[^A-Za-z0-9._+=-]+", "-", word) for word in words)
     return f"{fit.lstrip('.-')[:_LONGEST_NAME] or 'run'}_{now:%Y%m%d_%H%M%S}"
 
@@ -273,6 +284,8 @@ def _fault(part: str) -> str | None:
 
 
 def _stage_folder(stage: str) -> str:
+    if not re.fullmatch(r"\w[\w.-]*", stage):
+        raise RunError(f"`stage` must be an ordinary name, but got {stage!r}; see the stages of the run's config.yaml.")
     return "" if stage == "train" else stage
 
 

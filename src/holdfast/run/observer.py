@@ -18,6 +18,8 @@ class StepReport:
 
     clock: Clock
     samples: int
+    weight: float = 1.0
+    """What the mean was taken over: samples, tokens, boxes."""
     loss: float
     parts: Mapping[str, float] = field(default_factory=dict)
     rate: float

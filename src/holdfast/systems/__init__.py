@@ -30,6 +30,8 @@ def load_system(name: str) -> System:
             f"but got {name!r}{hint}."
         )
     module_name, _, attribute = path.partition(":")
+    if not all(part.isidentifier() for part in [*module_name.split("."), *attribute.split(".")]):
+        raise UserError(f"`system` must have the form package.module:name, but got {name!r}; look at the spelling.")
     # An installed command does not have the current folder on its path, as `python -m` has.
     if (here := os.getcwd()) not in sys.path:
         sys.path.insert(0, here)

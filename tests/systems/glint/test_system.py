@@ -38,7 +38,7 @@ def preset(name: str) -> GlintConfig:
 
 
 def test_the_default_preset_says_what_the_defaults_are():
-    training = preset("default").training.model_copy(update={"save_interval": 1})
+    training = preset("default").training.model_copy(update={"save_interval": "1 epoch"})
     assert preset("default").model_copy(update={"training": training}) == GlintConfig()
 
 
