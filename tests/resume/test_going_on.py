@@ -107,10 +107,10 @@ def test_another_platform_is_said_in_one_line(here, monkeypatch):
     assert train("first", "--epochs", "1") == 0
 
     def another_torch():
-        from holdfast import launch
+        from holdfast.launch import going_on
 
-        facts = launch.platform_facts
-        launch.platform_facts = lambda device: {**facts(device), "torch": "9.9"}
+        facts = going_on.platform_facts
+        going_on.platform_facts = lambda device: {**facts(device), "torch": "9.9"}
 
     assert forked(["resume", "first", "--epochs", "2"], prepare=another_torch) == 0
     lines = [line for line in output(here).splitlines() if line.startswith("not exact from here on")]
