@@ -126,7 +126,7 @@ def bench(words: list[str]) -> int:
 
 
 def demo(words: list[str]) -> int:
-    """Makes data, trains, evaluates, predicts, and says what to type next."""
+    """Makes data, trains, evaluates, predicts, kills a training to show what that changes, and says what to type next."""
     folder = Path("demo")
     name = _unused(folder / "runs", "first")
     run = folder / "runs" / name
@@ -146,6 +146,7 @@ def demo(words: list[str]) -> int:
         ],
         ["evaluate", str(run)],
         ["predict", str(run), str(folder / "data" / "images"), "--output-dir", str(run / "predictions")],
+        ["prove", "glint", "--preset", "tiny", "--data-path", str(folder / "data"), "--epochs", "2", "--kills", "2"],
     ]
     if (ROOT / folder / "data").exists():
         commands.pop(0)
