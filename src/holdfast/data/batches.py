@@ -64,27 +64,20 @@ class Composer(Dataset[Any]):
     ) -> None:
         self.dataset = dataset
         self._augment = augment
-        self._collate = collate
+        self._collate = collate or default_collate
         self._seed = (seed, stage)
-        self._make_keys()
-
-    def _make_keys(self) -> None:
         self._sample_key = Keys(*self._seed, "sample")
-        self._collate_key = Keys(*self._seed, "collate")
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name not in ("_sample_key", "_collate_key")}
+        return {name: value for name, value in self.__dict__.items() if name != "_sample_key"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._make_keys()
+        self._sample_key = Keys(*self._seed, "sample")
 
     def __getitem__(self, microbatch: Microbatch) -> Any:
-        samples = [self._sample(microbatch.epoch, index) for index in microbatch.indices]
-        if self._collate is None:
-            return default_collate(samples)
-        seed_all(self._collate_key(microbatch.step, microbatch.number))
-        return self._collate(samples)
+        # What a collate function draws follows the last sample's key: it needs none of its own.
+        return self._collate([self._sample(microbatch.epoch, index) for index in microbatch.indices])
 
     def _sample(self, epoch: int, index: int) -> Any:
         seed_all(self._sample_key(epoch if self._augment else 0, index))

@@ -74,7 +74,9 @@ def update(learner: Learner, clock: Clock, batch: StepBatch) -> StepReport:
         # One microbatch: its own weight is that of the step. Several: the samples stand in for the weight,
         # which is known only after the last one, and the gradients are corrected once if the two differ.
         divisor = loss.weight if len(batch.microbatches) == 1 else batch.samples
-        _scaled(learner, loss.total / divisor).backward()
+        # The share as the gradient of the sum: the bits of dividing the sum, without an operation to differentiate.
+        scaled = _scaled(learner, loss.total)
+        scaled.backward(torch.full_like(scaled, 1 / divisor))
         tally.add(loss.total.detach(), loss.weight, loss.parts)
     value, parts = tally.means()
     if len(batch.microbatches) > 1 and tally.weight not in (0, batch.samples):

@@ -7,23 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from holdfast.clock import Clock
 
 
-@dataclass(frozen=True, kw_only=True)
-class StepReport:
-    """What one optimizer step did; the clock already counts it."""
+class StepReport(NamedTuple):
+    """What one optimizer step did; the clock already counts it. A tuple, for one is made at every step."""
 
     clock: Clock
     samples: int
-    weight: float = 1.0
-    """What the mean was taken over: samples, tokens, boxes."""
     loss: float
-    parts: Mapping[str, float] = field(default_factory=dict)
     rate: float
     """The learning rate that this step used."""
+    parts: Mapping[str, float] = {}
+    weight: float = 1.0
+    """What the mean was taken over: samples, tokens, boxes."""
     gradient_norm: float | None = None
     """The norm before clipping; None when nothing is clipped."""
 
