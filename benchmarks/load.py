@@ -18,9 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from holdfast.checkpoint import archive
-from holdfast.checkpoint.plain import KeyPath, tensors_of
-from side_by_side import (
+from _side_by_side import (
     extra_memory,
     forget_freed_memory,
     interleaved,
@@ -30,6 +28,8 @@ from side_by_side import (
     table,
     training_state,
 )
+from holdfast.checkpoint import archive
+from holdfast.checkpoint.plain import KeyPath, tensors_of
 
 
 def save_both(ours: Path, theirs: Path, state: dict[str, Any]) -> None:

@@ -14,9 +14,9 @@ from typing import Any
 
 import torch
 
+from _side_by_side import extra_memory, forget_freed_memory, interleaved, machine, options, ratio, table, training_state
 from holdfast.checkpoint import archive, snapshot
 from holdfast.checkpoint.memory import as_buffer
-from side_by_side import extra_memory, forget_freed_memory, interleaved, machine, options, ratio, table, training_state
 
 CHUNK = 1024 * 1024
 
