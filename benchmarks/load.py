@@ -45,6 +45,25 @@ def copy_in(live: Mapping[KeyPath, Tensor], state: dict[str, Any]) -> None:
         live[path].copy_(tensor)
 
 
+def read_raw(path: Path, memory: memoryview) -> None:
+    """Reads a file into memory that is there already, unchecked: what the disk can do."""
+    descriptor = os.open(path, os.O_RDONLY)
+    place = 0
+    while count := os.preadv(descriptor, [memory[place : place + (8 << 20)]], place):
+        place += count
+    os.close(descriptor)
+
+
+def forget(*paths: Path) -> None:
+    """Takes files out of memory, so that the next read comes from the disk."""
+    forget_freed_memory()
+    for path in paths:
+        descriptor = os.open(path, os.O_RDONLY)
+        os.fsync(descriptor)
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.close(descriptor)
+
+
 def main() -> None:
     asked = options("Loading of a training state into live tensors, side by side.")
     torch.set_num_threads(1)
@@ -73,16 +92,26 @@ def main() -> None:
         contestants[kept]()
         seconds |= {kept: interleaved({kept: contestants[kept]}, asked.rounds, before=lambda: None)[kept]}
         peak = extra_memory(contestants["holdfast load_into"])
+        memory = memoryview(bytearray(ours.stat().st_size))
+        from_disk = {
+            "raw read": lambda: read_raw(ours, memory),
+            "torch.load + copy": contestants["torch.load + copy"],
+            "holdfast verify": contestants["holdfast verify"],
+            "holdfast load_into": contestants["holdfast load_into"],
+        }
+        cold = interleaved(from_disk, asked.rounds, before=lambda: forget(ours, theirs))
     finally:
         shutil.rmtree(folder)
     print(f"{machine()}\n{size / 1e6:.0f} MB in {len(live)} tensors, {asked.rounds} rounds, in {asked.folder}\n")
     print(table(seconds, size, ["memcpy", "torch.load + copy"]))
+    print(f"\nFrom the disk (out of memory before each):\n\n{table(cold, size, ['raw read', 'torch.load + copy'])}")
+    disk = 1 / ratio(cold, "holdfast load_into", "raw read")
     speed = 1 / ratio(seconds, "holdfast verify, 1 thread", "memcpy")
     print(
         f"\nA verified load takes {ratio(seconds, 'holdfast load_into', 'torch.load + copy'):.2f} of an unverified "
         f"torch.load + copy (goal 0.35; {ratio(seconds, 'holdfast load_into', kept):.2f} where torch.load finds its "
         f"memory kept), with {peak:.0f} MB of extra memory (goal 64); verifying runs at {speed:.2f} of the speed of "
-        f"memcpy with one thread (goal 0.85)."
+        f"memcpy with one thread (goal 0.85). From the disk a verified load runs at {disk:.2f} of a raw read (goal 0.90)."
     )
 
 

@@ -6,11 +6,12 @@ each piece is read into its destination and checked there.
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from holdfast.checkpoint import layout as zip_layout
@@ -22,6 +23,9 @@ from holdfast.checkpoint.plan import CONSTANTS, MANIFEST, SKELETON, STORAGES_FRO
 from holdfast.checkpoint.skeleton import SkeletonError, decode, notes_in
 from holdfast.errors import CheckpointError, DamagedCheckpoint
 
+_ONLY_FROM_MEMORY: int | None = getattr(os, "RWF_NOWAIT", None)
+_CANNOT_TELL = (errno.EAGAIN, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
+_WINDOW = 32 * 1024 * 1024
 _FIRST_HEADER = zip_layout.header(Record(SKELETON, length=0, offset=0, start=zip_layout.PAGE), checksum=0)
 
 
@@ -32,6 +36,8 @@ class OpenFile:
     path: Path
     descriptor: int
     size: int
+    fetched: list[int] = field(default_factory=lambda: [0])
+    """Up to where the disk has been asked ahead."""
 
     def damaged(self, what: str) -> DamagedCheckpoint:
         """Gives the error that says what is wrong with this file."""
@@ -52,10 +58,33 @@ class OpenFile:
     def read_into(self, destination: memoryview, start: int) -> None:
         """Fills `destination` with the bytes from `start` on (raises like `read`)."""
         while destination:
-            count = os.preadv(self.descriptor, [destination], start)
+            count = self._read_from_memory(destination, start)
+            if count is None:
+                self._read_ahead(start)
+                count = os.preadv(self.descriptor, [destination], start)
             if count == 0:
                 raise self.damaged("it has become shorter while it was read")
             destination, start = destination[count:], start + count
+
+    def _read_from_memory(self, destination: memoryview, start: int) -> int | None:
+        """Reads what the system has in memory; None when it would have to ask the disk, or cannot tell."""
+        if _ONLY_FROM_MEMORY is None:
+            return None
+        try:
+            return os.preadv(self.descriptor, [destination], start, _ONLY_FROM_MEMORY)
+        except OSError as error:
+            if error.errno not in _CANNOT_TELL:
+                raise
+            return None
+
+    def _read_ahead(self, start: int) -> None:
+        """Has the disk fetch the next part of the file in one go: it is faster in large requests."""
+        if start + _WINDOW // 2 <= self.fetched[0] or not hasattr(os, "posix_fadvise"):
+            return
+        first = max(start, self.fetched[0])
+        self.fetched[0] = first + _WINDOW
+        with suppress(OSError):
+            os.posix_fadvise(self.descriptor, first, _WINDOW, os.POSIX_FADV_WILLNEED)
 
 
 @dataclass(frozen=True)
