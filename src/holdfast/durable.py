@@ -9,13 +9,15 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import secrets
 import shutil
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _NO_HARD_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV, errno.EINVAL}
+_close = os.close  # as it is now: a lock is given back even after somebody has put something else in its place
 _COPY_AT_ONCE = 1 << 20
 
 
@@ -29,8 +31,8 @@ def fsync_folder(folder: Path) -> None:
 
 
 def temporary_beside(path: Path) -> Path:
-    """Gives the name of this process's temporary file for `path`, in the same folder."""
-    return path.with_name(f".{path.name}.tmp-{os.getpid()}")
+    """Gives a name for a temporary file for `path`, in the same folder; threads and processes never share one."""
+    return path.with_name(f".{path.name}.tmp-{os.getpid()}-{secrets.token_hex(4)}")
 
 
 @contextmanager
@@ -40,11 +42,11 @@ def replacing(path: Path) -> Iterator[int]:
     Yields a file descriptor. When the block raises, `path` stays as it was and the new file is removed.
     """
     temporary = temporary_beside(path)
-    # A dead process of the same number may have left it as another name of a checkpoint: never truncate it.
-    temporary.unlink(missing_ok=True)
-    descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
+    descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
     try:
         try:
+            with suppress(OSError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # says that somebody is writing it
             yield descriptor
             os.fsync(descriptor)
         finally:
@@ -65,10 +67,32 @@ def write_file(path: Path, content: str | bytes) -> None:
             view = view[os.write(descriptor, view) :]
 
 
-def remove_temporary_files(folder: Path) -> None:
-    """Removes the temporary files that were left in a folder; call it when its lock has just been taken."""
-    for path in folder.glob(".*.tmp-*"):
-        path.unlink(missing_ok=True)
+def remove_temporary_files(folder: Path, name: str = "*") -> None:
+    """Removes what failed or killed writers have left in a folder; what somebody is writing is left alone.
+
+    Args:
+        folder: Where to look.
+        name: For which file, or for all.
+    """
+    for path in folder.glob(f".{name}.tmp-*"):
+        if path.is_file() and not _is_being_written(path):
+            path.unlink(missing_ok=True)
+
+
+def _is_being_written(path: Path) -> bool:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def link(source: Path, target: Path) -> None:
@@ -77,7 +101,6 @@ def link(source: Path, target: Path) -> None:
     On file systems without hard links (FAT, some network ones) `target` becomes a copy instead.
     """
     temporary = temporary_beside(target)
-    temporary.unlink(missing_ok=True)
     try:
         os.link(source, temporary)
     except OSError as error:
@@ -113,7 +136,7 @@ def make_folder(folder: Path) -> None:
 
 
 class Lock:
-    """A lock on a file that ends with the process that holds it, however that process ends.
+    """A lock on a file that ends with the process or the object that holds it, however that ends.
 
     Forked children (data loader workers) do not hold it: they may outlive a killed parent by some seconds.
     """
@@ -121,8 +144,8 @@ class Lock:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._descriptor: int | None = None
-        forget = weakref.WeakMethod(self.release)
-        os.register_at_fork(after_in_child=lambda: (release := forget()) and release())
+        self._closing: weakref.finalize | None = None
+        _LOCKS.add(self)
 
     def acquire(self) -> bool:
         """Takes the lock and says whether that was possible; never waits."""
@@ -132,8 +155,21 @@ class Lock:
         except BlockingIOError:
             os.close(descriptor)
             return False
+        except BaseException:
+            os.close(descriptor)
+            raise
         self._descriptor = descriptor
+        self._closing = weakref.finalize(self, _close, descriptor)
         return True
+
+    def is_in_place(self) -> bool:
+        """Says whether the locked file is still the one at its path: the folder may have been moved or replaced."""
+        if self._descriptor is None:
+            return False
+        try:
+            return os.path.samestat(os.fstat(self._descriptor), os.stat(self.path))
+        except OSError:
+            return False
 
     @property
     def is_mine(self) -> bool:
@@ -142,9 +178,9 @@ class Lock:
 
     def release(self) -> None:
         """Gives the lock back; the file stays, for removing it could let two processes lock two files."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        if self._closing is not None:
+            self._closing()
+        self._descriptor = self._closing = None
 
     def is_held(self) -> bool:
         """Says whether a living process (this one included) holds the lock, without taking or creating it."""
@@ -159,3 +195,14 @@ class Lock:
         finally:
             os.close(descriptor)
         return False
+
+
+_LOCKS: weakref.WeakSet[Lock] = weakref.WeakSet()
+
+
+def _release_in_child() -> None:
+    for lock in list(_LOCKS):
+        lock.release()
+
+
+os.register_at_fork(after_in_child=_release_in_child)

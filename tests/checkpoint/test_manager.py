@@ -1,7 +1,10 @@
 """The checkpoint manager and the two functions in somebody's own script."""
 
 import copy
+import gc
+import os
 import random
+import threading
 
 import numpy as np
 import pytest
@@ -9,6 +12,8 @@ import torch
 from torch import nn
 
 import holdfast
+from holdfast.checkpoint import archive
+from holdfast.checkpoint.store import Store
 from holdfast.errors import CheckpointError, CheckpointMismatch, DamagedCheckpoint
 
 
@@ -165,8 +170,6 @@ def test_what_is_not_plain_is_refused_by_its_name(tmp_path):
 
 
 def test_a_second_manager_in_another_process_is_refused(tmp_path):
-    import os
-
     manager = holdfast.CheckpointManager(tmp_path)
     manager.save_checkpoint(1, network())
     child = os.fork()
@@ -177,3 +180,114 @@ def test_a_second_manager_in_another_process_is_refused(tmp_path):
             os._exit(7 if "one process at a time" in str(error) else 1)
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+
+
+def test_a_dropped_manager_lets_the_next_one_have_the_folder(tmp_path):
+    holdfast.CheckpointManager(tmp_path).save_checkpoint(1, network())
+    gc.collect()
+    holdfast.CheckpointManager(tmp_path).save_checkpoint(2, network())
+
+
+def test_a_file_that_was_just_saved_is_never_removed_whatever_else_stands(tmp_path):
+    manager = holdfast.CheckpointManager(tmp_path, keep_last_n=2)
+    for epoch in (8, 9, 10):
+        manager.save_checkpoint(epoch, network())
+    assert manager.save_checkpoint(1, network()).exists()
+
+
+def test_weights_that_change_during_a_save_are_never_acknowledged_as_damaged(tmp_path):
+    model = nn.Linear(1500, 1500)
+    stop = threading.Event()
+
+    def disturb():
+        with torch.no_grad():
+            while not stop.is_set():
+                model.weight.add_(1)
+
+    thread = threading.Thread(target=disturb)
+    thread.start()
+    try:
+        paths = [holdfast.save_checkpoint(model, None, n, n, None, tmp_path, f"{n}.pth") for n in range(5)]
+    finally:
+        stop.set()
+        thread.join()
+    for path in paths:
+        archive.verify(path)
+
+
+def test_two_threads_may_save_under_one_name(tmp_path):
+    errors = []
+
+    def save():
+        try:
+            for number in range(10):
+                holdfast.save_checkpoint(network(), None, number, number, None, tmp_path, "last.pth")
+        except Exception as error:  # noqa: BLE001 - the finding
+            errors.append(error)
+
+    threads = [threading.Thread(target=save) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    archive.verify(tmp_path / "last.pth")
+    assert [path.name for path in tmp_path.iterdir()] == ["last.pth"]
+
+
+def test_a_folder_that_was_moved_and_replaced_is_not_written_to(tmp_path):
+    manager = holdfast.CheckpointManager(tmp_path / "run")
+    manager.save_checkpoint(50, network())
+    (tmp_path / "run").rename(tmp_path / "old")
+    holdfast.CheckpointManager(tmp_path / "run").save_checkpoint(1, network())
+    with pytest.raises(CheckpointError, match="has been moved or replaced"):
+        manager.save_checkpoint(51, network())
+
+
+class Versioned(nn.Module):
+    """Migrates weights of a release before its own."""
+
+    _version = 2
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(2))
+
+    def _load_from_state_dict(self, state_dict, prefix, local_metadata, *rest):
+        if (local_metadata.get("version") or 1) < 2:
+            state_dict[f"{prefix}weight"] = 10 * state_dict[f"{prefix}weight"]
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, *rest)
+
+
+def test_modules_know_their_own_weights_from_those_of_an_old_release(tmp_path):
+    path = holdfast.save_checkpoint(Versioned(), None, 1, 1, None, tmp_path)
+    model = Versioned()
+    holdfast.load_checkpoint(path, model)
+    assert model.weight.tolist() == [1, 1]
+
+
+def test_a_refused_optimizer_leaves_the_model_as_it_was(tmp_path):
+    model, optimizer, *_ = trained()
+    path = holdfast.save_checkpoint(model, optimizer, 1, 1, None, tmp_path)
+    other = network()
+    before = copy.deepcopy(other.state_dict())
+    with pytest.raises(CheckpointMismatch, match="parameter groups"):
+        holdfast.load_checkpoint(path, other, torch.optim.Adam(other[0].parameters()))
+    assert same(dict(other.state_dict()), dict(before))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch.compile uses what torch itself has retired
+def test_a_compiled_model_is_saved_under_the_names_of_the_plain_one(tmp_path):
+    path = holdfast.save_checkpoint(torch.compile(network()), None, 1, 1, None, tmp_path)
+    holdfast.load_checkpoint(path, network())
+
+
+def test_the_best_is_mended_after_a_kill_between_a_save_and_its_links(tmp_path):
+    manager = holdfast.CheckpointManager(tmp_path)
+    manager.save_checkpoint(1, network(), is_best=True)
+    manager.save_checkpoint(2, network(), metric=0.5, is_best=True)
+    manager.close()
+    (tmp_path / "checkpoint_best.pth").unlink()
+    os.link(tmp_path / "checkpoint_epoch1.pth", tmp_path / "checkpoint_best.pth")  # as the kill left it
+    Store(tmp_path).load_newest()
+    assert archive.read(tmp_path / "checkpoint_best.pth")["epoch"] == 2

@@ -3,9 +3,11 @@ import os
 import pytest
 import torch
 
+from holdfast import durable
 from holdfast.checkpoint import archive
 from holdfast.checkpoint.retention import Keep
 from holdfast.checkpoint.store import Store
+from holdfast.errors import CheckpointError, DamagedCheckpoint
 
 
 def state(step, *, epoch=0, best_step=None, metric=None):
@@ -183,3 +185,21 @@ def test_a_damaged_newest_one_is_found_before_an_older_good_one_is_removed(store
     assert "checkpoint_step2.pth" in names(later)
     assert "checkpoint_step3.pth.damaged" in names(later)
     assert any("checkpoint_step3.pth" in line for line in told)
+
+
+def test_a_folder_in_which_nothing_can_be_read_is_an_error_not_a_new_beginning(store, told):
+    store.save(state(1), number="step1")
+    path = store.folder / "checkpoint_step1.pth"
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(CheckpointError, match="none of its files can"):
+        store.load_newest()
+
+
+def test_every_truncation_of_our_own_file_is_known_as_damage(tmp_path):
+    with durable.replacing(tmp_path / "whole.pth") as descriptor:
+        archive.write(descriptor, {"a": torch.ones(3)})
+    data = (tmp_path / "whole.pth").read_bytes()
+    for length in range(len(data)):
+        (tmp_path / "cut.pth").write_bytes(data[:length])
+        with pytest.raises(DamagedCheckpoint):
+            archive.verify(tmp_path / "cut.pth")

@@ -17,7 +17,7 @@ from holdfast import durable
 from holdfast.checkpoint import archive, retention
 from holdfast.checkpoint import store as store_module
 from holdfast.checkpoint.retention import Keep
-from holdfast.checkpoint.store import LATEST, Store
+from holdfast.checkpoint.store import Store
 
 
 @contextmanager
@@ -146,19 +146,8 @@ def _best_link_first(self: Store, path: Path, state: Any) -> None:
     _best_weights_only(self, path, state)
 
 
-def _remove_those_of_other_numbers(folder: Path) -> None:
-    for path in folder.glob(".*.tmp-*"):
-        if not path.name.endswith(f".tmp-{os.getpid()}"):
-            path.unlink()
-
-
 def _delete(self: Store, path: Path, error: Exception) -> None:
     path.unlink()
-
-
-def _only_the_latest(self: Store) -> list[Path]:
-    path = self.folder / LATEST
-    return [path] if path.exists() else []
 
 
 def _by_name(self: Store) -> list[Path]:
@@ -194,20 +183,15 @@ MUTATIONS: dict[str, tuple[Callable[[], Any], str]] = {
     "a link is made after removing the old one": (_linking(_remove_then_link), "numbered saves"),
     "room is made before the save": (_room_is_made_first, "numbered saves"),
     "the latest is moved before the number stands": (_latest_before_its_number, "numbered saves"),
-    "nothing is pruned": (_instead(Store, "prune", lambda self: []), "numbered saves"),
+    "nothing is pruned": (_instead(Store, "_prune", lambda self, kept: []), "numbered saves"),
     "one good checkpoint is enough": (_one_is_enough, "numbered saves"),
     "milestones are forgotten": (_forgets_milestones, "milestones"),
     "temporary files are left": (_instead(durable, "remove_temporary_files", lambda folder: None), "numbered saves"),
-    "temporary files of the same process number are left": (
-        _instead(durable, "remove_temporary_files", _remove_those_of_other_numbers),
-        "the same process number again",
-    ),
     "a folder is not fsynced before it is built upon": (no_fsync_of_folders("_take"), "a kill, then a power cut"),
     "links are not mended": (_instead(Store, "_mend_links", lambda *_: None), "numbered saves"),
     "the best weights are not written": (_instead(Store, "_make_best", _best_link_only), "the best moves"),
     "the best is linked before its weights stand": (_instead(Store, "_make_best", _best_link_first), "the best moves"),
     "the best is not linked": (_instead(Store, "_make_best", _best_weights_only), "the best moves"),
-    "only the latest is tried": (_instead(Store, "_newest_first", _only_the_latest), "rot in the newest"),
     "the newest is found by name": (_instead(Store, "_newest_first", _by_name), "numbered saves"),
     "a damaged file is deleted": (_instead(Store, "_set_aside", _delete), "rot in the newest"),
     "what is read is not checked": (_instead(archive, "read", _unchecked), "rot in the newest"),

@@ -112,15 +112,10 @@ def _kill(mutation: Mutation) -> Case:
     return replace(cases[0], crashes=[crash for case in cases for crash in case.crashes])
 
 
-def _same_number(mutation: Mutation) -> Case:
-    return one_crash(STORIES["overwriting the latest"], mutation).found_by(1)
-
-
 TRIALS: dict[str, Callable[[Mutation], Case]] = {
     **{name: partial(one_crash, story) for name, story in STORIES.items()},
     "rot in the newest": _rot,
     "rot, and a prune without loading": _rot_and_prune,
     "a kill, then a power cut": _kill,
-    "the same process number again": _same_number,
 }
 """Sets of states in which a changed protocol is tried."""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
+from torch.optim import Optimizer
 
 from holdfast.errors import CheckpointMismatch
 
 _NAMED_AT_MOST = 5
+_SHAPED_AS_PARAMETERS = ("momentum_buffer", "exp_avg", "exp_avg_sq", "max_exp_avg_sq")
+"""Moments that have the shape of their parameter (some optimizers keep others, in shapes of their own)."""
 
 
 def check_fit(part: str, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:
@@ -36,3 +40,41 @@ def check_fit(part: str, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> 
             f"`{part}` must fit the model, but {'; '.join(problems[:_NAMED_AT_MOST])}{more}; "
             "build the model that was saved."
         )
+
+
+def check_optimizer_fit(part: str, optimizer: Optimizer, state: Mapping[str, Any]) -> None:
+    """Compares a saved optimizer state with the parameters of an optimizer.
+
+    Raises:
+        CheckpointMismatch: When the groups or the moments of a parameter have another size.
+    """
+    sizes = [len(group["params"]) for group in optimizer.param_groups]
+    saved_sizes = [len(group["params"]) for group in state["param_groups"]]
+    if sizes != saved_sizes:
+        raise CheckpointMismatch(
+            f"`{part}` must hold parameter groups of {sizes} parameters, but got {saved_sizes}; "
+            "use the configuration that it was saved with."
+        )
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for number, values in state["state"].items():
+        for name, value in values.items():
+            if name in _SHAPED_AS_PARAMETERS and value is not None and value.shape != parameters[number].shape:
+                raise CheckpointMismatch(
+                    f"`{part}` must fit the parameters, but {name} of parameter {number} is "
+                    f"{list(value.shape)} instead of {list(parameters[number].shape)}; "
+                    "use the configuration that it was saved with."
+                )
+
+
+def versions_of(weights: Mapping[str, Any]) -> dict[str, int]:
+    """Gives the versions that modules note beside their weights, by the name of the module."""
+    metadata = getattr(weights, "_metadata", {})
+    return {name: one["version"] for name, one in metadata.items() if isinstance(one.get("version"), int)}
+
+
+def with_versions(weights: Mapping[str, Any], versions: Mapping[str, int] | None) -> Mapping[str, Any]:
+    """Gives weights with those versions: without them a module takes its own weights for those of an old release."""
+    noted: OrderedDict[str, Any] = OrderedDict(weights)
+    metadata = OrderedDict((name, {"version": version}) for name, version in (versions or {}).items())
+    noted._metadata = metadata  # pyright: ignore[reportAttributeAccessIssue]
+    return noted if versions else weights

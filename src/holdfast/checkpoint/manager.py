@@ -9,12 +9,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from holdfast import durable, randomness
 from holdfast.checkpoint import archive
-from holdfast.checkpoint.fit import check_fit
+from holdfast.checkpoint.fit import check_fit, check_optimizer_fit, versions_of, with_versions
 from holdfast.checkpoint.retention import Keep
 from holdfast.checkpoint.store import BEST, Store
+from holdfast.errors import CheckpointError, CheckpointMismatch
 
 VERSION = 1
 
@@ -54,16 +56,22 @@ class CheckpointManager:
             CheckpointError: For a value that is not plain, by its name.
             OSError: When the disk refuses; what stood before still stands.
         """
+        if not isinstance(epoch, int) or isinstance(epoch, bool) or epoch < 0:
+            raise CheckpointError(
+                f"`epoch` must be a whole number of finished epochs, but got {epoch!r}; use int(...)."
+            )
         state = _state(
             model,
             optimizer=optimizer if self._save_optimizer else None,
             scheduler=scheduler,
             scaler=scaler,
             epoch=epoch,
-            step=0,
+            step=epoch,
             metrics=metrics,
         )
-        state |= {"metric": metric, "config": dict(config) if config is not None else None}
+        best = self._store.best()
+        best_step = epoch if is_best else (archive.read_counters(best)["step"] if best else None)
+        state |= {"metric": metric, "best_step": best_step, "config": dict(config) if config is not None else None}
         state["rng_state"] = randomness.capture()
         return self._store.save(state, number=f"epoch{epoch}", is_best=is_best)
 
@@ -79,6 +87,10 @@ class CheckpointManager:
             CheckpointMismatch: When the weights do not fit the model.
         """
         return load_checkpoint(path, model, optimizer, device=device, restore_rng_state=False)
+
+    def close(self) -> None:
+        """Lets another manager have the folder; a manager that is dropped does so by itself."""
+        self._store.close()
 
     def latest(self) -> Path | None:
         """Gives the latest checkpoint's file; None when there is none."""
@@ -119,6 +131,7 @@ def save_checkpoint(
         state["rng_state"] = randomness.capture()
     folder = Path(output_dir)
     durable.make_folder(folder)
+    durable.remove_temporary_files(folder, filename)
     with durable.replacing(folder / filename) as descriptor:
         archive.write(descriptor, state)
     if is_best:
@@ -143,10 +156,18 @@ def load_checkpoint(
         DamagedCheckpoint: When a byte is not what was written; no other file is used instead.
         CheckpointMismatch: When the weights do not fit the model.
     """
+    place = _usable(device)
     state = archive.read(checkpoint_path)
     target = _unwrapped(model)
+    if "model_state_dict" not in state:
+        raise CheckpointMismatch(
+            f"`{checkpoint_path}` must hold `model_state_dict`, but got bare weights or another layout; "
+            "load bare weights with torch.load(path, weights_only=True)."
+        )
     check_fit(str(checkpoint_path), target.state_dict(), state["model_state_dict"])
-    target.load_state_dict(state["model_state_dict"])
+    if isinstance(optimizer, Optimizer) and state.get("optimizer_state_dict") is not None:
+        check_optimizer_fit("optimizer_state_dict", optimizer, state["optimizer_state_dict"])
+    target.load_state_dict(with_versions(state["model_state_dict"], state.get("model_versions")))
     parts = {"optimizer": optimizer, "scheduler": scheduler, "scaler": scaler}
     for name, part in parts.items():
         saved = state.get(f"{name}_state_dict")
@@ -154,7 +175,14 @@ def load_checkpoint(
             part.load_state_dict(saved)
     if restore_rng_state and state.get("rng_state") is not None:
         randomness.restore(state["rng_state"])
-    return state if torch.device(device).type == "cpu" else _moved(state, torch.device(device))
+    return state if place.type == "cpu" else _moved(state, place)
+
+
+def _usable(device: str) -> torch.device:
+    place = torch.device(device)
+    if place.type == "cuda" and not torch.cuda.is_available():
+        raise CheckpointError(f"`device` must be there, but got {device!r} and there is no CUDA device; use 'cpu'.")
+    return place
 
 
 def _state(
@@ -167,12 +195,14 @@ def _state(
     step: int,
     metrics: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
+    weights = _unwrapped(model).state_dict()
     state: dict[str, Any] = {
         "version": VERSION,
         "stage": "train",
         "epoch": epoch,
         "step": step,
-        "model_state_dict": _unwrapped(model).state_dict(),
+        "model_state_dict": weights,
+        "model_versions": versions_of(weights),
         "metrics": dict(metrics) if metrics is not None else None,
         "timestamp": datetime.now().isoformat(timespec="seconds"),
     }
@@ -183,9 +213,14 @@ def _state(
 
 
 def _unwrapped(model: nn.Module) -> nn.Module:
-    """Gives the network inside a wrapper for parallel training, so that the names are those of the network."""
-    is_wrapper = isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel)
-    return model.module if is_wrapper else model
+    """Gives the network inside wrappers (parallel, compiled), so that the names are those of the network."""
+    while True:
+        if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
+            model = model.module
+        elif hasattr(model, "_orig_mod"):
+            model = model._orig_mod  # pyright: ignore[reportAssignmentType]
+        else:
+            return model
 
 
 def _moved(value: Any, device: torch.device) -> Any:

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from holdfast.checkpoint import layout as zip_layout
@@ -94,7 +95,7 @@ class Index:
     layout: Layout
     checksums: tuple[int, ...]
 
-    @property
+    @cached_property
     def storages(self) -> tuple[Record, ...]:
         """Gives the records that hold tensors."""
         return self.layout.records[STORAGES_FROM:-1]
@@ -164,7 +165,8 @@ def _is_foreign(file: OpenFile) -> bool:
     """Says whether a file that is not whole was never ours: it has bytes, but our marks are missing at both ends."""
     length = min(zip_layout.PAGE, file.size)
     head, tail = file.read(0, length), file.read(file.size - length, length)
-    starts_as_ours = head[:8] == _FIRST_HEADER[:8] and head[30:].startswith(SKELETON.encode())
+    name = SKELETON.encode()
+    starts_as_ours = head[:8] == _FIRST_HEADER[: len(head[:8])] and head[30 : 30 + len(name)] == name[: len(head[30:])]
     return any(head) and not starts_as_ours and MANIFEST.encode() not in tail
 
 

@@ -44,10 +44,10 @@ class Store:
     """
 
     def __init__(self, folder: Path, keep: Keep | None = None, *, tell: Callable[[str], None] = print) -> None:
-        self.folder = folder
+        self.folder = Path(os.path.abspath(folder))
         self.keep = keep or Keep()
         self.tell = tell
-        self._lock = durable.Lock(folder / ".lock")
+        self._lock = durable.Lock(self.folder / ".lock")
         self._good: set[tuple[int, int]] = set()
         self._told: set[str] = set()
 
@@ -73,7 +73,7 @@ class Store:
                 self._make_best(path, state)
             else:
                 self._mend_best(state)
-            self.prune()
+            self._prune({path.name, LATEST})
         except OSError as error:
             raise PartlySaved(path, error) from error
         return path
@@ -92,23 +92,32 @@ class Store:
         """Gives the newest good checkpoint and its state, every byte checked; None when there is none.
 
         A damaged file is set aside as `NAME.damaged` and named, and the next older one is tried.
+
+        Raises:
+            CheckpointError: When there are checkpoints, but none of them can be read.
         """
         if not self.folder.is_dir():
             return None
         self._take()
+        is_empty = not self._named(lambda name: name in (LATEST, BEST) or _NUMBERED.fullmatch(name))
         for path in self._newest_first():
             try:
                 state = archive.read(path)
             except DamagedCheckpoint as error:
                 self._set_aside(path, error)
                 continue
-            except OSError as error:
-                self.tell(f"{path} cannot be read ({error.strerror}); an older checkpoint is used.")
+            except (CheckpointError, OSError) as error:
+                self.tell(f"{path} cannot be read ({error}); an older checkpoint is used.")
                 continue
             self._good.add(_identity(path))
             self._mend_links(path, state)
             return path, state
-        return None
+        if is_empty:
+            return None
+        raise CheckpointError(
+            f"`{self.folder}` must hold a checkpoint that can be read, but none of its files can; "
+            "mend or bring back one of them (see `holdfast verify`), or begin a new run."
+        )
 
     def explain(self) -> dict[str, list[str]]:
         """Gives, for each numbered checkpoint, the rules that keep it; those without one would be removed.
@@ -123,13 +132,19 @@ class Store:
 
         Before anything is removed, two of those that stay have been written or checked whole by this process.
         """
+        return self._prune({LATEST})
+
+    def _prune(self, kept: set[str]) -> list[Path]:
+        """Prunes; the files of these names stay, whatever the rules say, under each of their names."""
         self._take()
         while True:
             numbered, damaged = self._survey()
             for path, error in damaged:
                 self._set_aside(path, error)
             reasons = self.keep.reasons(numbered)
+            held = {_identity(self.folder / name) for name in kept if (self.folder / name).exists()}
             removable = [self.folder / name for name, why in reasons.items() if not why]
+            removable = [path for path in removable if _identity(path) not in held]
             staying = [self.folder / name for name, why in reasons.items() if why]
             if not removable:
                 return []
@@ -160,14 +175,19 @@ class Store:
     def _take(self) -> None:
         """Takes the folder's lock; then every temporary file in it was left by a process or a save that failed."""
         if self._lock.is_mine and self.folder.is_dir():
+            if not self._lock.is_in_place():
+                raise CheckpointError(
+                    f"`{self.folder}` must stay the folder that it was, but it has been moved or replaced; "
+                    "move it back, or stop this training and resume it there."
+                )
             durable.remove_temporary_files(self.folder)
             return
         self._lock.release()
         durable.make_folder(self.folder)
         if not self._lock.acquire():
             raise CheckpointError(
-                f"`{self.folder}` must be written by one process at a time, but another one has it; "
-                "wait for it or stop it."
+                f"`{self.folder}` must be written by one process at a time, but another one (or another object "
+                "in this one) has it; wait for it, stop it or close it."
             )
         try:
             durable.remove_temporary_files(self.folder)
@@ -202,7 +222,12 @@ class Store:
             except (CheckpointError, OSError) as error:
                 self._tell_once(str(error))
             else:
-                found.append(Numbered(path.name, counters["epoch"], counters["step"], counters.get("metric")))
+                if isinstance(counters.get("epoch"), int) and isinstance(counters.get("step"), int):
+                    metric = counters.get("metric")
+                    is_number = isinstance(metric, int | float)
+                    found.append(
+                        Numbered(path.name, counters["epoch"], counters["step"], metric if is_number else None)
+                    )
         return found, damaged
 
     def _named(self, wanted: Callable[[str], object]) -> list[Path]:
@@ -211,11 +236,13 @@ class Store:
     def _counters(self, path: Path) -> dict[str, Any] | None:
         """Gives what a checkpoint says of itself; None for one that is damaged (then set aside) or not ours."""
         try:
-            return archive.read_counters(path)
+            counters = archive.read_counters(path)
         except DamagedCheckpoint as error:
             self._set_aside(path, error)
         except (CheckpointError, OSError) as error:
             self._tell_once(str(error))
+        else:
+            return counters if "step" in counters and "epoch" in counters else None
         return None
 
     def _are_good(self, staying: list[Path]) -> bool:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from holdfast.checkpoint import layout as zip_layout
-from holdfast.checkpoint.checksum import ENGINE, crc32, crc32_of_each, threads_to_use
+from holdfast.checkpoint.checksum import ENGINE, PIECE, crc32, crc32_of_each, threads_to_use
 from holdfast.checkpoint.layout import Layout
 from holdfast.checkpoint.manifest import digest_of, manifest
 from holdfast.checkpoint.plan import Plan
@@ -39,11 +40,12 @@ def write_plan(descriptor: int, plan: Plan) -> WriteReport:
         OSError: When there is no space (before anything is written) or writing fails.
     """
     _reserve(descriptor, plan.layout.size)
-    checksums = _write_large_contents(descriptor, plan)
+    contents = [content if content.nbytes >= _LARGE else memoryview(bytes(content)) for content in plan.contents]
+    checksums = _write_large_contents(descriptor, replace(plan, contents=tuple(contents)))
     digest = digest_of(plan.layout.records[:-1], checksums)
     last = memoryview(manifest(digest))
     checksums.append(crc32(last))
-    _write_the_rest(descriptor, plan.layout, [*plan.contents, last], checksums)
+    _write_the_rest(descriptor, plan.layout, [*contents, last], checksums)
     return WriteReport(plan.layout.size, len(plan.layout.records), digest)
 
 
@@ -60,11 +62,19 @@ def _reserve(descriptor: int, size: int) -> None:
 
 def _write_large_contents(descriptor: int, plan: Plan) -> list[int]:
     """Writes the contents of the large records and gives the checksums of all but the manifest."""
+    scratch = threading.local()
     large = [index for index, content in enumerate(plan.contents) if content.nbytes >= _LARGE]
+
+    def copied(piece: memoryview) -> memoryview:
+        """Gives the bytes as they are now: what is checked and what is written are the same, whoever changes them."""
+        if not hasattr(scratch, "memory"):
+            scratch.memory = memoryview(bytearray(PIECE))
+        scratch.memory[: len(piece)] = piece
+        return scratch.memory[: len(piece)]
 
     def write_piece(number: int, start: int, stop: int, so_far: int) -> int:
         index = large[number]
-        piece = plan.contents[index][start:stop]
+        piece = copied(plan.contents[index][start:stop])
         place = plan.layout.records[index].start + start
         checksum = crc32(piece, so_far)
         _write_at(descriptor, piece, place)

@@ -15,7 +15,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from holdfast import randomness
-from holdfast.checkpoint.fit import check_fit
+from holdfast.checkpoint.fit import check_fit, check_optimizer_fit, versions_of, with_versions
 from holdfast.clock import Clock
 from holdfast.data.order import ORDER_VERSION
 from holdfast.engine.training import Record, Training
@@ -23,8 +23,6 @@ from holdfast.engine.update import Tally
 from holdfast.errors import CheckpointMismatch, NonFiniteLoss
 
 VERSION = 1
-_SHAPED_AS_PARAMETERS = ("momentum_buffer", "exp_avg", "exp_avg_sq", "max_exp_avg_sq")
-"""Moments that have the shape of their parameter (some optimizers keep others, in shapes of their own)."""
 
 
 def capture(
@@ -43,10 +41,12 @@ def capture(
     """
     learner, record = training.learner, training.record
     _refuse_not_finite(training)
+    weights = learner.model.state_dict()
     state = {
         "version": VERSION,
         **training.clock.as_dict(),
-        "model_state_dict": learner.model.state_dict(),
+        "model_state_dict": weights,
+        "model_versions": versions_of(weights),
         "scheduler_state_dict": {"base_rates": list(learner.base_rates), "rate": record.rate},
         "scaler_state_dict": learner.precision.scaler.state_dict() if learner.precision.scaler else None,
         "ema_state_dict": learner.average.state_dict() if learner.average else None,
@@ -114,7 +114,7 @@ def restore(training: Training, state: Mapping[str, Any]) -> bool:
     _check_version(state)
     _check_data(_data_state(training), state["data_state"])
     check_fit("model_state_dict", training.learner.model.state_dict(), state["model_state_dict"])
-    training.learner.model.load_state_dict(state["model_state_dict"])
+    training.learner.model.load_state_dict(with_versions(state["model_state_dict"], state.get("model_versions")))
     has_optimizer = "optimizer_state_dict" in state
     if has_optimizer:
         _restore_optimizer(training.learner.optimizer, state["optimizer_state_dict"])
@@ -163,30 +163,6 @@ def _check_data(ours: Mapping[str, int], theirs: Mapping[str, Any]) -> None:
             f"`order_version` of the data must be {ours['order_version']}, but got {theirs['order_version']}; "
             "use the release of Holdfast that wrote it."
         )
-
-
-def check_optimizer_fit(part: str, optimizer: Optimizer, state: Mapping[str, Any]) -> None:
-    """Compares a saved optimizer state with the parameters of an optimizer.
-
-    Raises:
-        CheckpointMismatch: When the groups or the moments of a parameter have another size.
-    """
-    sizes = [len(group["params"]) for group in optimizer.param_groups]
-    saved_sizes = [len(group["params"]) for group in state["param_groups"]]
-    if sizes != saved_sizes:
-        raise CheckpointMismatch(
-            f"`{part}` must hold parameter groups of {sizes} parameters, but got {saved_sizes}; "
-            "use the configuration that it was saved with."
-        )
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    for number, values in state["state"].items():
-        for name, value in values.items():
-            if name in _SHAPED_AS_PARAMETERS and value is not None and value.shape != parameters[number].shape:
-                raise CheckpointMismatch(
-                    f"`{part}` must fit the parameters, but {name} of parameter {number} is "
-                    f"{list(value.shape)} instead of {list(parameters[number].shape)}; "
-                    "use the configuration that it was saved with."
-                )
 
 
 def _restore_optimizer(optimizer: Optimizer, state: Mapping[str, Any]) -> None:

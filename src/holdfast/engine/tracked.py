@@ -10,8 +10,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from holdfast.checkpoint import archive
-from holdfast.checkpoint.fit import check_fit
-from holdfast.engine.state import check_optimizer_fit
+from holdfast.checkpoint.fit import check_fit, check_optimizer_fit
 from holdfast.errors import CheckpointError, CheckpointMismatch, UserError
 
 SUFFIX = "_state_dict"
