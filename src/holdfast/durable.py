@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-_NO_HARD_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV, errno.EINVAL}
+_NO_HARD_LINKS = {errno.EACCES, errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV, errno.EINVAL}
 _close = os.close  # as it is now: a lock is given back even after somebody has put something else in its place
 _COPY_AT_ONCE = 1 << 20
 
@@ -41,21 +41,31 @@ def replacing(path: Path) -> Iterator[int]:
 
     Yields a file descriptor. When the block raises, `path` stays as it was and the new file is removed.
     """
-    temporary = temporary_beside(path)
-    descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    temporary, descriptor = _new_temporary(path)
     try:
         try:
-            with suppress(OSError):
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # says that somebody is writing it
             yield descriptor
             os.fsync(descriptor)
+            os.replace(temporary, path)
         finally:
-            os.close(descriptor)
-        os.replace(temporary, path)
+            os.close(descriptor)  # only now, for while it is open its lock says that somebody is writing it
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     fsync_folder(path.parent)
+
+
+def _new_temporary(path: Path) -> tuple[Path, int]:
+    """Opens a temporary file that says, by a lock, that somebody is writing it."""
+    while True:
+        temporary = temporary_beside(path)
+        descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Somebody who tidies up may have come between the opening and the lock.
+        if os.path.exists(temporary):
+            return temporary, descriptor
+        os.close(descriptor)
 
 
 def write_file(path: Path, content: str | bytes) -> None:
@@ -128,8 +138,10 @@ def make_folder(folder: Path) -> None:
     while not folder.is_dir():
         missing.append(folder)
         folder = folder.parent
-    # The process that made this one may have been killed before that was durable.
-    fsync_folder(folder.parent)
+    # The process that made this one may have been killed before that was durable. A parent that may not be opened
+    # is somebody else's, and so was the making.
+    with suppress(PermissionError):
+        fsync_folder(folder.parent)
     for new in reversed(missing):
         new.mkdir(exist_ok=True)
         fsync_folder(new.parent)

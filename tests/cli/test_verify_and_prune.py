@@ -18,7 +18,7 @@ def flip(path):
 def test_verify_passes_over_a_good_run_checking_each_file_once(holdfast, run):
     code, out, _ = holdfast("verify", "first")
     assert code == 0
-    assert out.splitlines()[-1].endswith("checked, 0 damaged")
+    assert out.splitlines()[-1].endswith("checked, 0 bad")
 
 
 def test_verify_names_the_damaged_record_and_fails(holdfast, run):
@@ -51,3 +51,19 @@ def test_prune_removes_what_no_rule_keeps(holdfast, run):
     assert not old.exists()
     code, out, _ = holdfast("prune", "first")
     assert (code, out) == (0, "0 removed\n")
+
+
+def test_prune_explains_what_is_damaged_without_touching_it(holdfast, run):
+    flip(run / "checkpoints" / "checkpoint_epoch2.pth")
+    before = sorted((run / "checkpoints").iterdir())
+    out = holdfast("prune", "first", "--explain")[1]
+    assert "checkpoint_epoch2.pth: damaged" in out
+    assert sorted((run / "checkpoints").iterdir()) == before
+
+
+def test_verify_tells_a_foreign_file_from_a_damaged_one(holdfast, run):
+    (run / "checkpoints" / "other.pth").write_text("not a checkpoint")
+    code, out, _ = holdfast("verify", "first")
+    assert code == 1
+    assert "REFUSED" in out
+    assert "DAMAGED" not in out

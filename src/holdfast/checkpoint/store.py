@@ -122,10 +122,16 @@ class Store:
     def explain(self) -> dict[str, list[str]]:
         """Gives, for each numbered checkpoint, the rules that keep it; those without one would be removed.
 
-        Changes nothing; a damaged one is kept, and named as such.
+        Changes nothing. Every byte is checked, and a damaged one is named as such.
         """
         numbered, damaged = self._survey()
-        return self.keep.reasons(numbered) | {path.name: ["damaged"] for path, _ in damaged}
+        reasons = self.keep.reasons(numbered) | {path.name: [] for path, _ in damaged}
+        for name, why in reasons.items():
+            try:
+                archive.verify(self.folder / name)
+            except (CheckpointError, OSError) as error:
+                why[:] = [f"damaged, so it is set aside when it is met: {error}"]
+        return reasons
 
     def prune(self) -> list[Path]:
         """Removes the numbered checkpoints that no rule keeps, oldest first, and gives their files.

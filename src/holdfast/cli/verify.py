@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
-from holdfast.errors import CheckpointError, RunError
+from holdfast.errors import CheckpointError, DamagedCheckpoint, RunError
 
 
 def verify(*paths: str) -> int:
@@ -23,12 +24,17 @@ def verify(*paths: str) -> int:
     for file in files:
         try:
             archive.verify(file)
-        except (CheckpointError, OSError) as error:
+        except FileNotFoundError:
+            print(f"gone     {file} (a living run removes what it does not keep)")
+        except DamagedCheckpoint as error:
             damaged += 1
             print(f"DAMAGED  {file}: {error}")
+        except (CheckpointError, OSError) as error:
+            damaged += 1
+            print(f"REFUSED  {file}: {error}")
         else:
             print(f"good     {file}")
-    print(f"{len(files)} checked, {damaged} damaged")
+    print(f"{len(files)} checked, {damaged} bad")
     return 1 if damaged else 0
 
 
@@ -40,8 +46,12 @@ def _checkpoints(path: str) -> list[Path]:
     if place.is_file():
         return [place]
     folder = place if place.is_dir() else find_run(path)
-    files = sorted(folder.rglob("*.pth"), key=lambda file: file.name not in (LATEST, BEST))
-    found = {(file.stat().st_dev, file.stat().st_ino): file for file in files}
+    there = [file for file in folder.rglob("*.pth") if file.is_file()]
+    files = sorted(there, key=lambda file: file.name not in (LATEST, BEST))
+    found: dict[tuple[int, int], Path] = {}
+    for file in files:
+        with suppress(FileNotFoundError):
+            found[file.stat().st_dev, file.stat().st_ino] = file
     if not found:
         raise RunError(f"`{path}` must hold checkpoints, but there is no .pth file in {folder}; name another.")
     return sorted(found.values())
