@@ -1,11 +1,13 @@
 """A run that is killed and resumed ends as the uninterrupted one: weights, moments, generators, best, history."""
 
+import os
 import signal
 
 import pytest
 
 from holdfast.data import batches
 from holdfast.engine import state, update
+from holdfast.engine import train as loop
 from holdfast.run.folder import RunFolder
 from tests.processes import curves, forked, result, signal_after_step
 
@@ -138,3 +140,15 @@ def test_subset_and_overfit_are_fixed_parts_of_the_data(here):
     assert result(here / "runs" / "subset") == result(here / "runs" / "whole")
     assert train("overfit", "--overfit", "--subset-size", "8", "--epochs", "2") == 0
     assert RunFolder(here / "runs" / "overfit").read_status().step == 4
+
+
+def test_a_kill_between_the_last_step_and_its_evaluation_changes_nothing_with_a_schedule_either(here):
+    options = ["--schedule", "cosine", "--save-interval", "1 steps"]
+
+    def die_before_the_end():
+        loop.close_epoch = lambda training, interruption: os.kill(os.getpid(), signal.SIGKILL)
+
+    assert train("whole", *options, "--epochs", "1") == 0
+    assert train("killed", *options, "--epochs", "1", prepare=die_before_the_end) == -signal.SIGKILL
+    assert forked(["resume", "killed"]) == 0
+    assert result(here / "runs" / "killed") == result(here / "runs" / "whole")

@@ -166,9 +166,9 @@ def _check_data(ours: Mapping[str, int], theirs: Mapping[str, Any]) -> None:
 
 
 def _restore_optimizer(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
-    """Restores the moments, and keeps the rates and other settings of the configuration."""
+    """Restores the moments, and keeps the settings of the configuration; each step sets its own rate."""
     check_optimizer_fit("optimizer_state_dict", optimizer, state)
-    configured = [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
+    configured = [{k: v for k, v in group.items() if k not in ("params", "lr")} for group in optimizer.param_groups]
     optimizer.load_state_dict(dict(state))
     for group, settings in zip(optimizer.param_groups, configured, strict=True):
         group.update(settings)
