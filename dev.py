@@ -126,7 +126,7 @@ def bench(words: list[str]) -> int:
 
 
 def demo(words: list[str]) -> int:
-    """Makes data, trains, evaluates, predicts, kills a training to show what that changes, and says what to type next."""
+    """Makes data, trains, evaluates, predicts, kills a training to show that it ends the same, says what is next."""
     folder = Path("demo")
     name = _unused(folder / "runs", "first")
     run = folder / "runs" / name

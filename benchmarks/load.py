@@ -111,7 +111,7 @@ def main() -> None:
         f"\nA verified load takes {ratio(seconds, 'holdfast load_into', 'torch.load + copy'):.2f} of an unverified "
         f"torch.load + copy (goal 0.35; {ratio(seconds, 'holdfast load_into', kept):.2f} where torch.load finds its "
         f"memory kept), with {peak:.0f} MB of extra memory (goal 64); verifying runs at {speed:.2f} of the speed of "
-        f"memcpy with one thread (goal 0.85). From the disk a verified load runs at {disk:.2f} of a raw read (goal 0.90)."
+        f"memcpy with one thread (goal 0.85). From the disk a verified load has {disk:.2f} of a raw read (goal 0.90)."
     )
 
 
