@@ -41,15 +41,25 @@ def options(description: str) -> Options:
     return Options(found.quick, found.rounds or (3 if found.quick else 7), found.folder)
 
 
-def training_state(*, quick: bool) -> dict[str, Any]:
-    """Gives the state of a network and AdamW after one step: 805 MB (quick: 38 MB) of 32-bit numbers."""
+def trained(*, quick: bool) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
+    """Gives a network and AdamW after one step: 805 MB (quick: 38 MB) of 32-bit numbers."""
     layers, width = (3, 1024) if quick else (16, 2048)
     torch.manual_seed(0)
     model = torch.nn.Sequential(*[torch.nn.Linear(width, width, bias=False) for _ in range(layers)])
     optimizer = torch.optim.AdamW(model.parameters())
     model(torch.ones(2, width)).square().mean().backward()
     optimizer.step()
+    return model, optimizer
+
+
+def state_of(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """Gives their state, which is the live one."""
     return {"model_state_dict": model.state_dict(), "optimizer_state_dict": optimizer.state_dict(), "step": 1}
+
+
+def training_state(*, quick: bool) -> dict[str, Any]:
+    """Gives the state of `trained`."""
+    return state_of(*trained(quick=quick))
 
 
 def machine() -> str:

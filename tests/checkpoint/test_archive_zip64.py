@@ -69,5 +69,6 @@ def test_a_file_of_more_than_4_gb_is_written_and_read(tmp_path):
     assert found["zeros"].shape == (4_400_000_000,)
     assert torch.equal(found["after"], after)
     live = torch.zeros(5000, dtype=torch.int64)
-    archive.load_into(tmp_path / "state.pth", {("after",): live, ("zeros",): zeros}.get)
+    with archive.checked(tmp_path / "state.pth") as found:
+        found.load({("after",): live, ("zeros",): zeros}.get)
     assert torch.equal(live, after)

@@ -10,9 +10,11 @@ zip tool can test it. It holds plain values and tensors only, so reading it neve
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
+import torch
 from torch import Tensor
 
 from holdfast.checkpoint import snapshot
@@ -20,12 +22,24 @@ from holdfast.checkpoint.checksum import threads_to_use
 from holdfast.checkpoint.memory import as_buffer, fresh, is_laid_out_as, memory_of, tensor_in
 from holdfast.checkpoint.plain import KeyPath, spell
 from holdfast.checkpoint.plan import Plan, plan_of
-from holdfast.checkpoint.reading import Index, OpenFile, opened, read_index, read_skeleton, read_storages
+from holdfast.checkpoint.reading import Index, OpenFile, opened, read_index, read_skeleton
 from holdfast.checkpoint.skeleton import SkeletonError, TensorNote, decode, notes_in, with_tensors
+from holdfast.checkpoint.storages import CheckedBytes, check_storages, read_storages
 from holdfast.checkpoint.writing import WriteReport, write_plan
 from holdfast.errors import CheckpointMismatch
 
-__all__ = ["Destination", "Plan", "WriteReport", "load_into", "plan", "read", "read_counters", "verify", "write"]
+__all__ = [
+    "Checked",
+    "Destination",
+    "Plan",
+    "WriteReport",
+    "checked",
+    "plan",
+    "read",
+    "read_counters",
+    "verify",
+    "write",
+]
 
 Destination: TypeAlias = Callable[[KeyPath], Tensor | None]
 """Gives the live tensor for a place of the state, or None for fresh memory; the `get` of a dictionary is one."""
@@ -62,7 +76,7 @@ def verify(path: str | os.PathLike[str], *, threads: int | None = None) -> None:
     """
     with opened(path) as file:
         index = read_index(file)
-        read_storages(file, index, [None] * len(index.storages), threads=threads or threads_to_use())
+        check_storages(file, index, threads=threads or threads_to_use())
         _decoded(file, index)
 
 
@@ -94,35 +108,56 @@ def read_counters(path: str | os.PathLike[str]) -> dict[str, Any]:
     return {key: value for key, value in state.items() if value is None or isinstance(value, str | int | float)}
 
 
-def load_into(path: str | os.PathLike[str], destination: Destination, *, threads: int | None = None) -> dict[str, Any]:
-    """Gives the state in a checkpoint, with live tensors filled and standing in their places.
+class Checked:
+    """A checkpoint of which every byte has been checked, and whose tensors have still to be brought into memory."""
 
-    Every byte is checked before the first live tensor is touched, and again on its way into them; tensors that the
-    file and the program lay out alike are read without a copy.
+    def __init__(self, file: OpenFile, index: Index, *, threads: int) -> None:
+        self._index = index
+        self._bytes = CheckedBytes(file, index, threads=threads)
+        self._state = _decoded(file, index)
+
+    def outline(self) -> dict[str, Any]:
+        """Gives the state with tensors on the device "meta": they have a shape and a type, but no bytes."""
+        return with_tensors(self._state, _without_bytes)
+
+    def load(self, destination: Destination) -> dict[str, Any]:
+        """Gives the state, with live tensors filled and standing in their places.
+
+        Tensors that the file and the program lay out alike are read without a copy.
+
+        Raises:
+            CheckpointMismatch: When a live tensor has another shape or type than the one in the file.
+            DamagedCheckpoint, OSError: As `verify` does, when the file was changed since it was checked; only then
+                may live tensors have been changed.
+        """
+        live = _live_tensors(self._state, destination)
+        memory = _memory_for(self._state, self._index, live)
+        self._bytes.read_into([as_buffer(one) for one in memory])
+
+        def fill(path: KeyPath, note: TensorNote) -> Tensor:
+            stored, target = tensor_in(memory[note.storage], note), live.get(path)
+            if target is None:
+                return stored
+            if target.data_ptr() != stored.data_ptr():
+                target.detach().copy_(stored)
+            return target
+
+        return with_tensors(self._state, fill)
+
+
+@contextmanager
+def checked(path: str | os.PathLike[str], *, threads: int | None = None) -> Iterator[Checked]:
+    """Opens a checkpoint and checks every byte of it, so that one can look at it before anything is touched.
 
     Raises:
-        CheckpointMismatch: When a live tensor has another shape or type than the one in the file.
-        DamagedCheckpoint, CheckpointError, OSError: As `verify` does; live tensors are as they were, unless the
-            file was changed while it was read.
+        DamagedCheckpoint, CheckpointError, OSError: As `verify` does.
     """
-    threads = threads or threads_to_use()
     with opened(path) as file:
-        index = read_index(file)
-        read_storages(file, index, [None] * len(index.storages), threads=threads)
-        state = _decoded(file, index)
-        live = _live_tensors(state, destination)
-        memory = _memory_for(state, index, live)
-        read_storages(file, index, [as_buffer(one) for one in memory], threads=threads)
+        yield Checked(file, read_index(file), threads=threads or threads_to_use())
 
-    def fill(path: KeyPath, note: TensorNote) -> Tensor:
-        stored, target = tensor_in(memory[note.storage], note), live.get(path)
-        if target is None:
-            return stored
-        if target.data_ptr() != stored.data_ptr():
-            target.detach().copy_(stored)
-        return target
 
-    return with_tensors(state, fill)
+def _without_bytes(path: KeyPath, note: TensorNote) -> Tensor:
+    return torch.empty_strided(note.size, note.stride, dtype=note.dtype, device="meta")
 
 
 def _decoded(file: OpenFile, index: Index) -> dict[str, Any]:
@@ -159,9 +194,14 @@ def _live_tensors(state: Any, destination: Destination) -> dict[KeyPath, Tensor]
 def _memory_for(state: Any, index: Index, live: Mapping[KeyPath, Tensor]) -> list[Tensor]:
     """Gives the bytes that each storage is read into: those of a live tensor laid out alike, else fresh memory."""
     memory: dict[int, Tensor] = {}
+    taken: set[int] = set()
     for path, note in notes_in(state):
         target = live.get(path)
-        if target is not None and note.storage not in memory and is_laid_out_as(target, note):
+        if target is None or note.storage in memory or not is_laid_out_as(target, note):
+            continue
+        # Where two live tensors are one but those in the file are two, only one may be read into it.
+        if target.data_ptr() not in taken:
+            taken.add(target.data_ptr())
             memory[note.storage] = memory_of(target)
     return [
         memory[number] if number in memory else fresh(record.length) for number, record in enumerate(index.storages)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from holdfast import durable, randomness
 from holdfast.checkpoint import archive
 from holdfast.checkpoint.fit import check_fit, check_optimizer_fit, versions_of, with_versions
+from holdfast.checkpoint.plain import KeyPath
 from holdfast.checkpoint.retention import Keep
 from holdfast.checkpoint.store import BEST, Store
 from holdfast.errors import CheckpointError, CheckpointMismatch
@@ -34,6 +35,7 @@ class CheckpointManager:
     def __init__(self, output_dir: str | Path, save_optimizer: bool = True, keep_last_n: int = 3) -> None:
         self._store = Store(Path(output_dir), Keep(last=keep_last_n))
         self._save_optimizer = save_optimizer
+        self._has_saved = False
 
     def save_checkpoint(
         self,
@@ -73,7 +75,11 @@ class CheckpointManager:
         best_step = epoch if is_best else (archive.read_counters(best)["step"] if best else None)
         state |= {"metric": metric, "best_step": best_step, "config": dict(config) if config is not None else None}
         state["rng_state"] = randomness.capture()
-        return self._store.save(state, number=f"epoch{epoch}", is_best=is_best)
+        path = self._store.save(state, number=f"epoch{epoch}", is_best=is_best)
+        if not self._has_saved:
+            self._has_saved = True
+            self._store.tell(self._store.space(path))
+        return path
 
     def load_checkpoint(
         self, path: str | Path, model: nn.Module, optimizer: Any = None, device: str = "cpu"
@@ -150,23 +156,20 @@ def load_checkpoint(
 ) -> dict[str, Any]:
     """Puts back what a checkpoint holds of the given parts, and gives the whole dictionary, tensors on `device`.
 
-    A part that is given but not in the file stays as it is. Every byte is checked before anything is touched.
+    A part that is given but not in the file stays as it is. Every byte is checked before anything is touched. The
+    weights and moments in the dictionary are those of the parts themselves, as in a `state_dict()`: clone them to keep
+    them as they were saved.
 
     Raises:
         DamagedCheckpoint: When a byte is not what was written; no other file is used instead.
         CheckpointMismatch: When the weights do not fit the model.
     """
     place = _usable(device)
-    state = archive.read(checkpoint_path)
     target = _unwrapped(model)
-    if "model_state_dict" not in state:
-        raise CheckpointMismatch(
-            f"`{checkpoint_path}` must hold `model_state_dict`, but got bare weights or another layout; "
-            "load bare weights with torch.load(path, weights_only=True)."
-        )
-    check_fit(str(checkpoint_path), target.state_dict(), state["model_state_dict"])
-    if isinstance(optimizer, Optimizer) and state.get("optimizer_state_dict") is not None:
-        check_optimizer_fit("optimizer_state_dict", optimizer, state["optimizer_state_dict"])
+    with archive.checked(checkpoint_path) as found:
+        outline = found.outline()
+        _check(checkpoint_path, outline, target, optimizer)
+        state = found.load(_live_tensors(outline, target, optimizer).get)
     target.load_state_dict(with_versions(state["model_state_dict"], state.get("model_versions")))
     parts = {"optimizer": optimizer, "scheduler": scheduler, "scaler": scaler}
     for name, part in parts.items():
@@ -176,6 +179,39 @@ def load_checkpoint(
     if restore_rng_state and state.get("rng_state") is not None:
         randomness.restore(state["rng_state"])
     return state if place.type == "cpu" else _moved(state, place)
+
+
+def _check(path: str | Path, outline: Mapping[str, Any], model: nn.Module, optimizer: Any) -> None:
+    """Makes sure that a checkpoint fits what it is loaded into."""
+    if "model_state_dict" not in outline:
+        raise CheckpointMismatch(
+            f"`{path}` must hold `model_state_dict`, but got bare weights or another layout; "
+            "load bare weights with torch.load(path, weights_only=True)."
+        )
+    check_fit(str(path), model.state_dict(), outline["model_state_dict"])
+    if isinstance(optimizer, Optimizer) and outline.get("optimizer_state_dict") is not None:
+        check_optimizer_fit("optimizer_state_dict", optimizer, outline["optimizer_state_dict"])
+
+
+def _live_tensors(outline: Mapping[str, Any], model: nn.Module, optimizer: Any) -> dict[KeyPath, Tensor]:
+    """Gives the weights and moments that can take the place of those in a checkpoint as they are."""
+    live: dict[str, Any] = {"model_state_dict": model.state_dict()}
+    if isinstance(optimizer, Optimizer) and outline.get("optimizer_state_dict") is not None:
+        live["optimizer_state_dict"] = {"state": optimizer.state_dict()["state"]}
+    saved = dict(_tensors(outline))
+    return {path: tensor for path, tensor in _tensors(live) if path in saved and _is_alike(tensor, saved[path])}
+
+
+def _tensors(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Tensor]]:
+    if isinstance(value, Tensor):
+        yield path, value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _tensors(item, (*path, key))
+
+
+def _is_alike(live: Tensor, saved: Tensor) -> bool:
+    return not live.is_meta and live.dtype == saved.dtype and live.shape == saved.shape
 
 
 def _usable(device: str) -> torch.device:

@@ -6,27 +6,20 @@ each piece is read into its destination and checked there.
 
 from __future__ import annotations
 
-import errno
 import os
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from holdfast.checkpoint import layout as zip_layout
-from holdfast.checkpoint.checksum import PIECE, crc32, crc32_of_each
+from holdfast.checkpoint.checksum import crc32
 from holdfast.checkpoint.layout import Layout, LayoutError, Record, arrange
 from holdfast.checkpoint.manifest import digest_of, manifest, refuse_newer
-from holdfast.checkpoint.plain import spell
 from holdfast.checkpoint.plan import CONSTANTS, MANIFEST, SKELETON, STORAGES_FROM, record_names
-from holdfast.checkpoint.skeleton import SkeletonError, decode, notes_in
 from holdfast.errors import CheckpointError, DamagedCheckpoint
 
-_ONLY_FROM_MEMORY: int | None = getattr(os, "RWF_NOWAIT", None)
-_CANNOT_TELL = (errno.EAGAIN, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
-_WINDOW = 32 * 1024 * 1024
 _FIRST_HEADER = zip_layout.header(Record(SKELETON, length=0, offset=0, start=zip_layout.PAGE), checksum=0)
 
 
@@ -37,8 +30,6 @@ class OpenFile:
     path: Path
     descriptor: int
     size: int
-    fetched: list[int] = field(default_factory=lambda: [0])
-    """Up to where the disk has been asked ahead."""
 
     def damaged(self, what: str) -> DamagedCheckpoint:
         """Gives the error that says what is wrong with this file."""
@@ -59,33 +50,10 @@ class OpenFile:
     def read_into(self, destination: memoryview, start: int) -> None:
         """Fills `destination` with the bytes from `start` on (raises like `read`)."""
         while destination:
-            count = self._read_from_memory(destination, start)
-            if count is None:
-                self._read_ahead(start)
-                count = os.preadv(self.descriptor, [destination], start)
+            count = os.preadv(self.descriptor, [destination], start)
             if count == 0:
                 raise self.damaged("it has become shorter while it was read")
             destination, start = destination[count:], start + count
-
-    def _read_from_memory(self, destination: memoryview, start: int) -> int | None:
-        """Reads what the system has in memory; None when it would have to ask the disk, or cannot tell."""
-        if _ONLY_FROM_MEMORY is None:
-            return None
-        try:
-            return os.preadv(self.descriptor, [destination], start, _ONLY_FROM_MEMORY)
-        except OSError as error:
-            if error.errno not in _CANNOT_TELL:
-                raise
-            return None
-
-    def _read_ahead(self, start: int) -> None:
-        """Has the disk fetch the next part of the file in one go: it is faster in large requests."""
-        if start + _WINDOW // 2 <= self.fetched[0] or not hasattr(os, "posix_fadvise"):
-            return
-        first = max(start, self.fetched[0])
-        self.fetched[0] = first + _WINDOW
-        with suppress(OSError):
-            os.posix_fadvise(self.descriptor, first, _WINDOW, os.POSIX_FADV_WILLNEED)
 
 
 @dataclass(frozen=True)
@@ -110,6 +78,10 @@ def opened(path: str | os.PathLike[str]) -> Iterator[OpenFile]:
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
+        if hasattr(os, "posix_fadvise"):
+            # The disk is then asked for more ahead: a wish, which not every file system knows.
+            with suppress(OSError):
+                os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
         yield OpenFile(Path(path), descriptor, os.fstat(descriptor).st_size)
     finally:
         os.close(descriptor)
@@ -196,51 +168,10 @@ def read_skeleton(file: OpenFile, index: Index) -> bytes:
     record, expected = index.layout.records[0], index.checksums[0]
     skeleton = file.read(record.start, record.length)
     if (found := crc32(skeleton)) != expected:
-        raise _wrong_checksum(file, f"record `{record.name}`", found, expected)
+        raise wrong_checksum(file, f"record `{record.name}`", found, expected)
     return skeleton
 
 
-def read_storages(file: OpenFile, index: Index, destinations: Sequence[memoryview | None], *, threads: int) -> None:
-    """Checks the bytes of all storages, on their way into their destinations.
-
-    Args:
-        file: The file.
-        index: What `read_index` gave for it.
-        destinations: For each storage, the memory that its bytes are read into; None to check them only.
-        threads: How many pieces may be read and checked at the same time.
-
-    Raises:
-        DamagedCheckpoint: When bytes do not have their checksum; it names the record and the tensor.
-        OSError: When the file cannot be read.
-    """
-    scratch = threading.local()
-
-    def read_piece(number: int, start: int, stop: int, so_far: int) -> int:
-        destination = destinations[number]
-        if destination is None:
-            if not hasattr(scratch, "piece"):
-                scratch.piece = memoryview(bytearray(PIECE))
-            piece = scratch.piece[: stop - start]
-        else:
-            piece = destination[start:stop]
-        file.read_into(piece, index.storages[number].start + start)
-        return crc32(piece, so_far)
-
-    found = crc32_of_each([record.length for record in index.storages], read_piece, threads=threads)
-    for number, expected in enumerate(index.checksums[STORAGES_FROM:-1]):
-        if found[number] != expected:
-            what = f"record `{index.storages[number].name}`{_tensor_in_words(file, index, number)}"
-            raise _wrong_checksum(file, what, found[number], expected)
-
-
-def _wrong_checksum(file: OpenFile, what: str, found: int, expected: int) -> DamagedCheckpoint:
+def wrong_checksum(file: OpenFile, what: str, found: int, expected: int) -> DamagedCheckpoint:
+    """Gives the error for bytes of a file that do not have their checksum."""
     return file.damaged(f"its {what} has the checksum {found:08x} instead of {expected:08x}")
-
-
-def _tensor_in_words(file: OpenFile, index: Index, storage: int) -> str:
-    """Names the first tensor in a storage, in brackets; nothing when the skeleton is damaged, too."""
-    try:
-        notes = list(notes_in(decode(read_skeleton(file, index))))
-    except (SkeletonError, DamagedCheckpoint):
-        return ""
-    return next((f" (tensor `{spell(path)}`)" for path, note in notes if note.storage == storage), "")
