@@ -78,19 +78,20 @@ def _feed(sha: Any, value: Any) -> None:
         sha.update(f"{value!r},".encode())
 
 
-def result(run_folder: Path) -> dict[str, str]:
+def result(run_folder: Path, stage: str = "") -> dict[str, str]:
     """Gives what must be equal after any number of kills: each part of the last state, and the history."""
-    state = archive.read(run_folder / "checkpoints" / "checkpoint_latest.pth")
+    checkpoints, logs = run_folder / "checkpoints" / stage, run_folder / "logs" / stage
+    state = archive.read(checkpoints / "checkpoint_latest.pth")
     for name in ("timestamp", "metadata", "config"):
         state.pop(name)
     state["history"].pop("journal")
     parts = {name: digest(part) for name, part in state.items()}
-    parts["best"] = digest(archive.read(run_folder / "checkpoints" / "checkpoint_best.pth")["model_state_dict"])
-    parts["weights_best"] = digest(torch.load(run_folder / "checkpoints" / "weights_best.pth", weights_only=True))
+    parts["best"] = digest(archive.read(checkpoints / "checkpoint_best.pth")["model_state_dict"])
+    parts["weights_best"] = digest(torch.load(checkpoints / "weights_best.pth", weights_only=True))
     for name in ("metrics.jsonl", "metrics.csv"):
-        parts[name] = hashlib.sha256((run_folder / "logs" / name).read_bytes()).hexdigest()
-    parts["curves"] = repr(curves(run_folder / "logs"))
-    parts["files"] = repr(sorted(path.name for path in (run_folder / "checkpoints").glob("*.pth")))
+        parts[name] = hashlib.sha256((logs / name).read_bytes()).hexdigest()
+    parts["curves"] = repr(curves(logs))
+    parts["files"] = repr(sorted(path.name for path in checkpoints.glob("*.pth")))
     return parts
 
 

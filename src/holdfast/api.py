@@ -11,7 +11,7 @@ from holdfast.config import Config as BaseConfig
 from holdfast.config import Layer, load_layer, plain_layer, resolve
 from holdfast.engine.system import System
 from holdfast.errors import ConfigError, RunError
-from holdfast.launch import existing_run, start
+from holdfast.launch import course_of, existing_run, start
 from holdfast.launch import resume as resume_run
 from holdfast.run.find import find_checkpoint
 from holdfast.systems import load_system
@@ -54,8 +54,9 @@ def train(
     """
     chosen = load_system(system) if isinstance(system, str) else system
     named = plain_layer({"system": system if isinstance(system, str) else _import_path(system)}, "holdfast.train")
-    resolved = resolve(chosen.config, [named, _layer(config)])
-    if resume == "auto" and (folder := existing_run(chosen, resolved)) is not None:
+    layers = [named, _layer(config)]
+    course = course_of(lambda stage: resolve(chosen.config, layers, stage=stage), only=None)
+    if resume == "auto" and (folder := existing_run(chosen, course.whole)) is not None:
         outcome = resume_run(
             folder,
             stage=None,
@@ -64,7 +65,7 @@ def train(
             command=sys.argv,
         )
     else:
-        outcome = start(chosen, resolved, command=sys.argv)
+        outcome = start(chosen, course, command=sys.argv)
     return outcome.folder.path
 
 

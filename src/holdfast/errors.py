@@ -7,7 +7,9 @@
     │   └── RunError             a run that exists, is in use, or is not a run
     ├── CheckpointError          a checkpoint that cannot be used
     │   ├── DamagedCheckpoint    bytes that are not what was written
-    │   └── CheckpointMismatch   a part that is missing, unexpected or of another shape
+    │   ├── CheckpointMismatch   a part that is missing, unexpected or of another shape
+    │   ├── UnreadableFile       a file of somebody else that is of no known kind, or cut off
+    │   └── UnsafeFile           a file of somebody else that asks for more than to be looked at
     ├── TrainingError            training cannot go on: exit code 1
     │   ├── NonFiniteLoss        the loss became infinite or not a number
     │   └── SampleError          the data set raised for one sample
@@ -55,6 +57,14 @@ class DamagedCheckpoint(CheckpointError):
 
 class CheckpointMismatch(CheckpointError):
     """A checkpoint in which a part is missing, unexpected or of another shape."""
+
+
+class UnreadableFile(CheckpointError):
+    """A file of somebody else that is of no known kind, or cut off."""
+
+
+class UnsafeFile(CheckpointError):
+    """A file of somebody else that asks for more than to be looked at: a trap, a bomb, or by far too much."""
 
 
 class TrainingError(HoldfastError):

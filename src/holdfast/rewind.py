@@ -35,9 +35,11 @@ def fork(folder: RunFolder, stage: str, checkpoint: Path, *, command: Sequence[s
     """
     state = archive.read(checkpoint)
     name = f"checkpoint_{_number(checkpoint, state)}.pth"
+    # That of one stage is not that of the run.
+    values = folder.config_values() if state["config"].get("stages") else state["config"]
     files: dict[str, str | bytes | Path] = {
-        "config.yaml": to_yaml(state["config"]),
-        "config.json": _json(state["config"]),
+        "config.yaml": to_yaml(values),
+        "config.json": _json(values),
         "git_commit.txt": _text(folder.path / "git_commit.txt"),
         "provenance.json": _json(_forked(folder, checkpoint, command)),
         "status.json": Status(
@@ -47,18 +49,27 @@ def fork(folder: RunFolder, stage: str, checkpoint: Path, *, command: Sequence[s
     inside = folder.checkpoints(stage).relative_to(folder.path)
     files[str(inside / name)] = checkpoint
     files |= _best_until(folder.checkpoints(stage), inside, state)
-    for part in ("code", str(folder.logs(stage).relative_to(folder.path))):
-        for path in sorted((folder.path / part).rglob("*")):
+    earlier = _stages_before(folder, stage)
+    for place in (folder.path / "code", *(folder.logs(one) for one in (*earlier, stage))):
+        for path in sorted(place.rglob("*")):
             if path.is_file():
                 files[path.relative_to(folder.path).as_posix()] = path.read_bytes()
+    for place in (folder.checkpoints(one) for one in earlier):
+        files |= {path.relative_to(folder.path).as_posix(): path for path in sorted(place.glob("*.pth"))}
     return RunFolder.create(folder.path, files, numbered=True)
 
 
 def rewind(folder: RunFolder, stage: str, checkpoint: Path) -> list[Path]:
-    """Sets every later checkpoint of a stage aside as `NAME.rewound`, and gives their new files."""
+    """Sets every later checkpoint, those of later stages too, aside as `NAME.rewound`, and gives their new files."""
     archive.verify(checkpoint)
     kept = _progress(checkpoint)
     aside = []
+    with folder.lock():
+        for later in _stages_after(folder, stage):
+            place = folder.checkpoints(later)
+            with closing(Store(place)):
+                aside += [_set_aside(path) for path in sorted(place.glob("*.pth"))]
+                durable.fsync_folder(place)
     with folder.lock(), closing(Store(folder.checkpoints(stage))):
         place = folder.checkpoints(stage)
         for path in sorted(place.glob("checkpoint_*.pth")):
@@ -68,6 +79,21 @@ def rewind(folder: RunFolder, stage: str, checkpoint: Path) -> list[Path]:
             aside.append(_set_aside(place / BEST_WEIGHTS))
         durable.fsync_folder(place)
     return aside
+
+
+def _stages_before(folder: RunFolder, stage: str) -> list[str]:
+    """Gives the stages before one that have saved something."""
+    names = _stages(folder)
+    return [name for name in names[: names.index(stage)] if folder.checkpoints(name).is_dir()] if names else []
+
+
+def _stages_after(folder: RunFolder, stage: str) -> list[str]:
+    names = _stages(folder)
+    return [name for name in names[names.index(stage) + 1 :] if folder.checkpoints(name).is_dir()] if names else []
+
+
+def _stages(folder: RunFolder) -> list[str]:
+    return [stage["name"] for stage in folder.config_values().get("stages") or []]
 
 
 def _progress(path: Path) -> tuple[int, int]:

@@ -77,9 +77,34 @@ def test_an_unknown_stage_is_named_with_the_known_ones(refused, here):
     )
 
 
-def test_several_stages_ask_for_one_of_them(refused, here):
-    (here / "exp.yaml").write_text("system: tests.tiny:system\nstages:\n  - {name: first}\n  - {name: dense}\n")
-    assert "--stage" in refused("train", "--config", "exp.yaml")
+STAGED = "system: tests.tiny:system\nstages:\n"
+
+
+@pytest.mark.parametrize(
+    "stages,words,said",
+    [
+        ("  - {epochs: 2}\n", (), "name"),
+        ("  - {name: a}\n  - {name: a}\n", (), "the stage 'a' must be there once, but is there twice"),
+        ("  - {name: a}\n  - {name: b}\n", ("--stage", "a", "--run-all-stages"), "`--run-all-stages` must stand alone"),
+        ("  - {name: a}\n  - {name: b, init_from: best_a.pth}\n", ("--stage", "b"), "train it first (--stage a)"),
+        ("  - {name: a, init_from: best_b.pth}\n  - {name: b}\n", (), "has not been trained"),
+        ("  - {name: a}\n  - {name: b, init_from: best_b.pth}\n", (), "must be of a stage before it"),
+        ("  - {name: a}\n  - {name: b, init_from: gone.pth}\n", (), "gone.pth"),
+        (
+            "  - {name: a, model: {width: 3}}\n  - {name: b, init_from: best_a.pth}\n",
+            (),
+            "`model.width` is 3 in a and 4 here",
+        ),
+        ("  - {name: a}\n  - {name: b, init_from: best_a.pth, leave: ['xx.*']}\n", (), "'xx.*' matches none"),
+    ],
+)
+def test_stages_that_cannot_be_are_refused_before_training(refused, here, stages, words, said):
+    (here / "exp.yaml").write_text(STAGED + stages)
+    assert said in refused("train", "--config", "exp.yaml", *words)
+
+
+def test_all_stages_of_a_configuration_without_stages_are_refused(refused):
+    assert "must have `stages`" in refused(*TINY, "--run-all-stages")
 
 
 def test_a_monitor_that_is_no_metric_is_refused_with_the_metrics(refused):

@@ -123,4 +123,4 @@ def test_a_system_that_cannot_be_a_module_is_refused(holdfast, name):
 
 
 def test_options_of_a_later_release_say_so(holdfast, first):
-    assert "does not have it yet" in holdfast(*TINY, "--init-from", "x.pth")[2]
+    assert "does not have it yet" in holdfast(*TINY, "--nproc", "2")[2]

@@ -56,7 +56,7 @@ def test_the_same_name_keeps_what_lies_below():
 
 def test_a_run_that_gets_a_name_keeps_its_root():
     layers = [plain_layer({"run": {"root": "results"}}, "a"), plain_layer({"run": {"name": "mine"}}, "b")]
-    assert resolve(Example, layers).values["run"] == {"root": "results", "name": "mine"}
+    assert resolve(Example, layers).values["run"] == {"root": "results", "name": "mine", "stages": None}
 
 
 def test_plain_mappings_merge_and_lists_replace():

@@ -103,7 +103,7 @@ def test_every_stage_is_checked_whichever_is_asked_for(folder):
     expected = [
         "exp.yaml:4:5: `training.epochs` must be greater than 0, but got 0",
         "exp.yaml:5:5: unknown key 'epohcs' (did you mean 'epochs'?); known keys here: data, device, epochs, extra, "
-        "init_from, logging, loss, model, name, run, seed, training",
+        "init_from, least_matched, leave, logging, loss, model, name, run, seed, training",
         "exp.yaml:6:5: `model`: `depth` must be at least the number of `widths`",
         "exp.yaml:7:16: unknown key 'training.lrr' (did you mean 'lr'?); known keys here: ",
     ]

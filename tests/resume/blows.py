@@ -18,7 +18,7 @@ import torch
 from holdfast.checkpoint import archive
 from holdfast.cli.main import run
 from holdfast.engine import train as loop
-from holdfast.launch import running
+from holdfast.launch import stage
 from tests.faults.calls import Call, Calls, kills
 from tests.processes import forked
 
@@ -91,7 +91,7 @@ class AfterTheLastSave:
     act: Act = field(default=kill, repr=False)
 
     def __call__(self) -> None:
-        running.Journal.finish = lambda *args: self.act()
+        stage.Journal.finish = lambda *args: self.act()
 
 
 @dataclass(frozen=True)
@@ -101,13 +101,13 @@ class BeforeTheFirstStep:
     act: Act = field(default=stop, repr=False)
 
     def __call__(self) -> None:
-        run_loop = running.run_loop
+        run_loop = stage.run_loop
 
         def act_then_train(*args):
             self.act()
             run_loop(*args)
 
-        running.run_loop = act_then_train
+        stage.run_loop = act_then_train
 
 
 @dataclass(frozen=True)

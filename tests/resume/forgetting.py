@@ -14,7 +14,7 @@ from typing import Any
 from holdfast.checkpoint import archive
 from holdfast.engine.state import capture
 from holdfast.engine.training import Training
-from holdfast.launch import running
+from holdfast.launch import running, stage
 from tests.processes import digest
 
 Part = tuple[str, ...]
@@ -69,7 +69,7 @@ class Leave:
     part: Part
 
     def __call__(self) -> None:
-        whole = running.capture
+        whole = stage.capture
 
         def capture_the_rest(*args, **named):
             state = dict(whole(*args, **named))
@@ -80,7 +80,7 @@ class Leave:
             del place[self.part[-1]]
             return state
 
-        running.capture = capture_the_rest
+        stage.capture = capture_the_rest
 
 
 def parts_of(state: Mapping[str, Any], within: Part = ()) -> list[Part]:

@@ -73,7 +73,7 @@ def test_a_changed_rate_is_applied_and_printed_as_a_difference(here):
 
 def test_a_time_limit_stops_with_a_checkpoint_and_exit_code_3_and_the_run_goes_on(here):
     assert train("whole", "--epochs", "40") == 0
-    assert train("limited", "--epochs", "40", "--data.pause", "0.01", "--time-limit", "2s") == 3
+    assert train("limited", "--epochs", "40", "--data.pause", "0.01", "--time-limit", "4s") == 3
     stopped_at = RunFolder(here / "runs" / "limited").read_status()
     assert (stopped_at.state, stopped_at.step > 0, stopped_at.step < 200) == ("interrupted", True, True)
 

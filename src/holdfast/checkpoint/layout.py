@@ -33,6 +33,8 @@ _PADDING_TAG = 0x4246  # "FB", as PyTorch marks its own padding
 _ZIP64_TAG = 1
 _SEE_ZIP64 = 0xFFFFFFFF
 _COUNT_SEE_ZIP64 = 0xFFFF
+_LONGEST_ENTRY = _CENTRAL.size + 64 + 20
+"""Of the central directory: names have fewer than 64 bytes, and the zip64 form adds at most 20."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,21 +117,27 @@ def directory(layout: Layout, checksums: Sequence[int]) -> bytes:
 def read_end(tail: bytes, size: int) -> tuple[int, int]:
     """Gives the number of records and the start of the central directory, from the last bytes of a file of `size`.
 
+    The directory reaches to the end, and is no longer than so many records can make it: reading it takes little.
+
     Raises:
-        LayoutError: When there is no end of a central directory. What it says is not checked further.
+        LayoutError: When there is no end of a central directory, or it names a directory that cannot be.
     """
     if len(tail) < END_LENGTH:
         raise LayoutError("the file is too short")
-    signature, _, _, _, count, _, offset, _ = _END.unpack(tail[-END_LENGTH:])
+    signature, _, _, _, count, length, offset, _ = _END.unpack(tail[-END_LENGTH:])
     if signature != 0x06054B50:
         raise LayoutError("the end of the file is missing")
+    end = END_LENGTH
     if offset == _SEE_ZIP64:
-        if len(tail) < END_LENGTH + ZIP64_END_LENGTH:
+        end += ZIP64_END_LENGTH
+        if len(tail) < end:
             raise LayoutError("the end of the file is missing")
-        zip64_end = tail[-END_LENGTH - ZIP64_END_LENGTH :][: _ZIP64_END.size]
-        *_, count, _, offset = _ZIP64_END.unpack(zip64_end)
-    if not (offset < size and 0 < count * _CENTRAL.size <= size - offset):
-        raise LayoutError("the end of the file names a directory outside the file")
+        *_, count, length, offset = _ZIP64_END.unpack(tail[-end:][: _ZIP64_END.size])
+    if offset + length + end != size or not count * _CENTRAL.size < length < count * _LONGEST_ENTRY:
+        raise LayoutError(
+            f"the end of the file names a directory of {count} records in {length} bytes from byte {offset} on, "
+            "which cannot be"
+        )
     return count, offset
 
 

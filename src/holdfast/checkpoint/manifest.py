@@ -37,7 +37,7 @@ def refuse_newer(content: bytes) -> None:
     """
     try:
         version = json.loads(content)["version"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return
     if isinstance(version, int) and version > FORMAT_VERSION:
         raise CheckpointError(

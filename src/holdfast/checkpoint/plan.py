@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 
+from holdfast.checkpoint.encoding import Encoded
 from holdfast.checkpoint.layout import Layout, arrange
 from holdfast.checkpoint.manifest import MANIFEST_LENGTH
 from holdfast.checkpoint.memory import as_buffer
@@ -23,10 +24,13 @@ STORAGES_FROM = 1 + len(CONSTANTS)
 
 @dataclass(frozen=True)
 class Plan:
-    """The places of all records and the contents of all but the last, which is the manifest."""
+    """The places of all records, and the contents of all but the last, which is the manifest."""
 
     layout: Layout
+    skeleton: Encoded
+    """The content of the first record."""
     contents: tuple[memoryview, ...]
+    """Those of the records between the first and the last."""
 
 
 def record_names(count: int) -> list[str]:
@@ -43,7 +47,7 @@ def plan_of(snapshot: Snapshot) -> Plan:
     """
     if sys.byteorder != "little":
         raise CheckpointError("The machine must be little-endian, but this one is not; save on another machine.")
-    storages = [as_buffer(storage) for storage in snapshot.storages]
-    contents = [memoryview(snapshot.skeleton), *map(memoryview, CONSTANTS.values()), *storages]
-    lengths = [content.nbytes for content in contents] + [MANIFEST_LENGTH]
-    return Plan(arrange(list(zip(record_names(len(lengths)), lengths, strict=True))), tuple(contents))
+    contents = (*map(memoryview, CONSTANTS.values()), *map(as_buffer, snapshot.storages))
+    lengths = [snapshot.skeleton.length, *(content.nbytes for content in contents), MANIFEST_LENGTH]
+    layout = arrange(list(zip(record_names(len(lengths)), lengths, strict=True)))
+    return Plan(layout, snapshot.skeleton, contents)

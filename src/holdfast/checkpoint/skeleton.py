@@ -1,36 +1,23 @@
-"""The state without its bytes: plain values and notes of tensors, as a pickle that PyTorch opens.
+"""The state without its bytes: plain values, and notes in the places of tensors.
 
-The encoder writes a small fixed part of pickle's protocol 2 (the same state always gives the same bytes), and the
-decoder reads that part and nothing else: it imports nothing and calls nothing, whatever the bytes say.
+The decoder is no stack machine: it reads what the encoder writes, byte for byte, and refuses everything else. It
+imports nothing and calls nothing, whatever the bytes say.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from holdfast.checkpoint.plain import MAX_DEPTH, KeyPath
+from holdfast.checkpoint import tokens
+from holdfast.checkpoint.plain import COUNTS_BELOW, MAX_DEPTH, KeyPath, is_too_large
 
-_REBUILD = b"torch._utils\n_rebuild_tensor_v3\n"
-_STORAGE = b"torch.storage\nUntypedStorage\n"
-_ORDERED_DICT = b"collections\nOrderedDict\n"
-_ENCODE = b"_codecs\nencode\n"
-_DTYPES = {f"torch\n{name}\n".encode(): value for name, value in vars(torch).items() if isinstance(value, torch.dtype)}
-
-
-_SIMPLE: Mapping[bytes, Callable[[], Any]] = {
-    b"N": lambda: None,
-    b"\x88": lambda: True,
-    b"\x89": lambda: False,
-    b"}": dict,
-    b"]": list,
-    b")": tuple,
-}
+_LONGEST_TYPE = max(map(len, tokens.DTYPES)) + 1
 
 
 class SkeletonError(Exception):
@@ -59,84 +46,13 @@ def elements_spanned(size: tuple[int, ...], stride: tuple[int, ...]) -> int:
     return 0 if 0 in size else 1 + sum((length - 1) * step for length, step in zip(size, stride, strict=True))
 
 
-def encode(state: Mapping[str, Any], notes: Mapping[KeyPath, TensorNote]) -> bytes:
-    """Gives the pickle of a state that `tensors_of` has accepted, with a note in the place of each tensor."""
-    out = [b"\x80\x02"]
-    _encode(dict(state), (), notes, out.append)
-    return b"".join([*out, b"."])
-
-
-def _encode(value: Any, path: KeyPath, notes: Mapping[KeyPath, TensorNote], put: Callable[[bytes], None]) -> None:
-    if isinstance(value, Tensor):
-        put(_tensor(notes[path]))
-    elif isinstance(value, dict):
-        put(b"}(")
-        for key, item in value.items():
-            put(_scalar(key))
-            _encode(item, (*path, key), notes, put)
-        put(b"u")
-    elif isinstance(value, list | tuple):
-        put(b"](" if isinstance(value, list) else b"(")
-        for index, item in enumerate(value):
-            _encode(item, (*path, index), notes, put)
-        put(b"e" if isinstance(value, list) else b"t")
-    else:
-        put(_scalar(value))
-
-
-def _scalar(value: str | int | float | bool | bytes | None) -> bytes:
-    if value is None or isinstance(value, bool):
-        return b"N" if value is None else b"\x88" if value else b"\x89"
-    if isinstance(value, float):
-        return b"G" + struct.pack(">d", value)
-    if isinstance(value, int):
-        if -(1 << 31) <= value < 1 << 31:
-            return b"J" + struct.pack("<i", value)
-        length = value.bit_length() // 8 + 1
-        return b"\x8a" + bytes([length]) + value.to_bytes(length, "little", signed=True)
-    if isinstance(value, bytes):
-        # Protocol 2 has no bytes; this is how pickle itself writes them there.
-        return b"c" + _ENCODE + b"(" + _scalar(value.decode("latin-1")) + _scalar("latin1") + b"tR"
-    text = value.encode("utf-8", "surrogatepass")
-    return b"X" + struct.pack("<I", len(text)) + text
-
-
-def _tensor(note: TensorNote) -> bytes:
-    storage = b"(" + _scalar("storage") + b"c" + _STORAGE + _scalar(str(note.storage)) + _scalar("cpu")
-    parts = [b"c" + _REBUILD + b"(" + storage + _scalar(note.storage_length) + b"tQ" + _scalar(note.offset)]
-    for numbers in (note.size, note.stride):
-        parts += [b"(", *map(_scalar, numbers), b"t"]
-    dtype = b"c" + str(note.dtype).replace(".", "\n").encode() + b"\n"
-    return b"".join([*parts, _scalar(False), b"c" + _ORDERED_DICT + b")R", dtype, b"tR"])
-
-
-@dataclass(frozen=True, slots=True)
-class _Name:
-    """A global name in the pickle; never looked up."""
-
-    text: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class _Storage:
-    """A reference to a storage in the pickle."""
-
-    index: int
-    length: int
-
-
 def decode(data: bytes) -> Any:
     """Gives the state of an encoded skeleton, with a `TensorNote` in the place of each tensor.
 
     Raises:
-        SkeletonError: For anything that `encode` does not write.
+        SkeletonError: For anything that the encoder does not write; no other error, whatever the bytes are.
     """
-    try:
-        return _Decoder(data).run()
-    except SkeletonError:
-        raise
-    except (struct.error, IndexError, ValueError, TypeError, KeyError) as error:
-        raise SkeletonError(str(error)) from error
+    return _Decoder(data).state()
 
 
 def with_tensors(value: Any, make: Callable[[KeyPath, TensorNote], Tensor], path: KeyPath = ()) -> Any:
@@ -152,68 +68,142 @@ def with_tensors(value: Any, make: Callable[[KeyPath, TensorNote], Tensor], path
 
 
 def notes_in(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, TensorNote]]:
-    """Gives the notes in a decoded state with their places, in order.
-
-    Raises:
-        SkeletonError: For anything in it that is neither a note nor plain.
-    """
+    """Gives the notes in a decoded state with their places, in order."""
     if isinstance(value, TensorNote):
         yield path, value
     elif isinstance(value, dict | list | tuple):
         for key, item in value.items() if isinstance(value, dict) else enumerate(value):
             yield from notes_in(item, (*path, key))
-    elif value is not None and not isinstance(value, str | int | float | bytes):
-        raise SkeletonError("a name stands where a value should")
 
 
 class _Decoder:
-    """A stack machine with the twenty operations that the encoder uses."""
+    """Reads values one after another; `_position` is where the next one begins."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
         self._position = 0
-        self._stack: list[Any] = []
-        self._below: list[list[Any]] = []
 
-    def run(self) -> Any:
-        if self._take(2) != b"\x80\x02":
-            raise SkeletonError("it does not start as protocol 2")
-        while (operation := self._take(1)) != b".":
-            self._step(operation)
-        (value,) = self._stack
-        if self._below or self._position != len(self._data):
+    def state(self) -> Any:
+        self._expect(tokens.START)
+        value = self._value(0)
+        self._expect(tokens.END)
+        if self._position != len(self._data):
             raise SkeletonError("it does not end where it should")
         return value
 
-    def _step(self, operation: bytes) -> None:
-        match operation:
-            case b"(":
-                self._open()
-            case b"u" | b"e" | b"t":
-                self._close(operation)
-            case b"Q":
-                self._stack.append(_storage(self._stack.pop()))
-            case b"R":
-                arguments = self._stack.pop()
-                self._stack.append(_call(self._stack.pop(), arguments))
-            case _ if operation in _SIMPLE:
-                self._stack.append(_SIMPLE[operation]())
-            case _:
-                self._stack.append(self._value(operation))
-
-    def _value(self, operation: bytes) -> Any:
-        match operation:
-            case b"J":
-                return struct.unpack("<i", self._take(4))[0]
-            case b"\x8a":
-                return int.from_bytes(self._take(self._take(1)[0]), "little", signed=True)
+    def _value(self, depth: int) -> Any:
+        """Gives the next value; `depth` containers lie around it."""
+        match operation := self._take(1):
+            case b"X":
+                return self._text()
+            case b"J" | b"\x8a":
+                return self._integer(operation)
             case b"G":
                 return struct.unpack(">d", self._take(8))[0]
-            case b"X":
-                return self._take(struct.unpack("<I", self._take(4))[0]).decode("utf-8", "surrogatepass")
+            case b"N":
+                return None
+            case b"\x88" | b"\x89":
+                return operation == b"\x88"
             case b"c":
-                return _Name(self._line() + self._line())
+                self._position -= 1
+                return self._tensor() if self._is_next(tokens.TENSOR) else self._bytes()
+            case b"}":
+                self._expect(b"(")
+                return self._dictionary(depth + 1)
+            case b"]":
+                self._expect(b"(")
+                return self._values(b"e", depth + 1)
+            case b"(":
+                return tuple(self._values(b"t", depth + 1))
         raise SkeletonError(f"the operation {operation!r} is not allowed")
+
+    def _dictionary(self, depth: int) -> dict[str | int, Any]:
+        self._limit(depth)
+        found: dict[str | int, Any] = {}
+        while not self._is_next(b"u"):
+            key = self._value(depth)
+            if type(key) not in (str, int) or key in found:
+                raise SkeletonError("a key of a dictionary comes twice, or is neither text nor an integer")
+            found[key] = self._value(depth)
+        return found
+
+    def _values(self, end: bytes, depth: int) -> list[Any]:
+        self._limit(depth)
+        found: list[Any] = []
+        while not self._is_next(end):
+            found.append(self._value(depth))
+        return found
+
+    def _limit(self, depth: int) -> None:
+        if depth > MAX_DEPTH:
+            raise SkeletonError("it is nested too deeply")
+
+    def _text(self) -> str:
+        data = self._take(int.from_bytes(self._take(4), "little"))
+        try:
+            return data.decode("utf-8", "surrogatepass")
+        except UnicodeDecodeError as error:
+            raise SkeletonError(str(error)) from error
+
+    def _integer(self, operation: bytes) -> int:
+        length = b"" if operation == b"J" else self._take(1)
+        data = self._take(length[0] if length else 4)
+        value = int.from_bytes(data, "little", signed=True)
+        if length and tokens.number(value) != operation + length + data:
+            raise SkeletonError("an integer is written in another way than it should")
+        return value
+
+    def _bytes(self) -> bytes:
+        if not self._is_next(tokens.BYTES + tokens.TEXT):
+            raise SkeletonError("a name stands where a value should, and none but two are allowed")
+        text = self._text()
+        self._expect(tokens.AFTER_BYTES)
+        try:
+            return text.encode("latin-1")
+        except UnicodeEncodeError as error:
+            raise SkeletonError(str(error)) from error
+
+    def _tensor(self) -> TensorNote:
+        self._expect(tokens.TEXT)
+        storage = self._text()
+        if not (len(storage) < 20 and storage.isdecimal() and str(int(storage)) == storage):
+            raise SkeletonError("a storage is named in another way than by its number")
+        self._expect(tokens.AFTER_STORAGE_NUMBER)
+        length = self._count()
+        self._expect(tokens.AFTER_STORAGE_LENGTH)
+        offset, size, stride = self._count(), self._counts(), self._counts()
+        self._expect(tokens.AFTER_STRIDES)
+        name = self._data[self._position : self._position + _LONGEST_TYPE].split(b"\n", 1)[0]
+        dtype = tokens.DTYPES.get(name)
+        self._expect(name + tokens.AFTER_DTYPE)
+        if dtype is None or len(size) != len(stride) or is_too_large(size, dtype):
+            raise SkeletonError("a tensor is described that cannot be")
+        return TensorNote(int(storage), length, dtype, offset, size, stride)
+
+    def _counts(self) -> tuple[int, ...]:
+        self._expect(b"(")
+        found: list[int] = []
+        while not self._is_next(b"t"):
+            found.append(self._count())
+        return tuple(found)
+
+    def _count(self) -> int:
+        operation = self._take(1)
+        value = self._integer(operation) if operation in (b"J", b"\x8a") else -1
+        if not 0 <= value < COUNTS_BELOW:
+            raise SkeletonError("a tensor is described by something else than counts")
+        return value
+
+    def _is_next(self, expected: bytes) -> bool:
+        """Says whether the next bytes are these, and then goes past them."""
+        is_next = self._data.startswith(expected, self._position)
+        self._position += len(expected) if is_next else 0
+        return is_next
+
+    def _expect(self, expected: bytes) -> None:
+        if not self._is_next(expected):
+            found = self._data[self._position : self._position + 1]
+            raise SkeletonError(f"the operation {found!r} at byte {self._position} is not allowed")
 
     def _take(self, count: int) -> bytes:
         taken = self._data[self._position : self._position + count]
@@ -221,47 +211,3 @@ class _Decoder:
             raise SkeletonError("it ends too early")
         self._position += count
         return taken
-
-    def _line(self) -> bytes:
-        return self._take(self._data.index(b"\n", self._position) + 1 - self._position)
-
-    def _open(self) -> None:
-        if len(self._below) > MAX_DEPTH + 4:
-            raise SkeletonError("it is nested too deeply")
-        self._below.append(self._stack)
-        self._stack = []
-
-    def _close(self, operation: bytes) -> None:
-        items, self._stack = self._stack, self._below.pop()
-        if operation == b"t":
-            self._stack.append(tuple(items))
-        elif operation == b"e" and self._stack[-1] == []:
-            self._stack[-1].extend(items)
-        elif operation == b"u" and self._stack[-1] == {} and all(type(key) in (str, int) for key in items[::2]):
-            self._stack[-1].update(zip(items[::2], items[1::2], strict=True))
-        else:
-            raise SkeletonError("items without a list or a dictionary")
-
-
-def _storage(reference: Any) -> _Storage:
-    kind, name, index, device, length = reference
-    if (kind, name, device) != ("storage", _Name(_STORAGE), "cpu") or str(int(index)) != index:
-        raise SkeletonError("a storage is described in another way")
-    return _Storage(int(index), length)
-
-
-def _call(function: Any, arguments: Any) -> Any:
-    """Does what the three names that the encoder writes stand for, without calling them."""
-    if function == _Name(_ORDERED_DICT) and arguments == ():
-        return function
-    if function == _Name(_ENCODE):
-        text, encoding = arguments
-        if encoding == "latin1":
-            return text.encode("latin-1")
-    if function == _Name(_REBUILD):
-        storage, offset, size, stride, requires_grad, hooks, dtype = arguments
-        numbers = (offset, *size, *stride)
-        expected = type(storage) is _Storage and requires_grad is False and hooks == _Name(_ORDERED_DICT)
-        if expected and len(size) == len(stride) and all(type(number) is int and number >= 0 for number in numbers):
-            return TensorNote(storage.index, storage.length, _DTYPES[dtype.text], offset, size, stride)
-    raise SkeletonError("a name that is not allowed is called")

@@ -9,19 +9,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from holdfast.checkpoint.encoding import Encoded
 from holdfast.checkpoint.memory import bytes_of
 from holdfast.checkpoint.plain import tensors_of
-from holdfast.checkpoint.skeleton import TensorNote, elements_spanned, encode
+from holdfast.checkpoint.skeleton import TensorNote, elements_spanned
 
 
 @dataclass(frozen=True)
 class Snapshot:
     """A state as a skeleton and byte strings.
 
-    The bytes of tensors on the CPU are the live ones, not copies: write them before the tensors change.
+    The bytes of tensors on the CPU are the live ones, not copies, and so are plain values where there are many: write
+    them before they change.
     """
 
-    skeleton: bytes
+    skeleton: Encoded
     storages: tuple[Tensor, ...]
     """One-dimensional, of bytes, on the CPU."""
 
@@ -54,7 +56,7 @@ def take(state: Mapping[str, Any]) -> Snapshot:
     tensors = tensors_of(state)
     shared = _shared_memory(tensors.values())
     notes = {path: _note(tensor, shared[_address(tensor)]) for path, tensor in tensors.items()}
-    return Snapshot(encode(state, notes), tuple(memory.bytes_on_cpu() for memory in shared.values()))
+    return Snapshot(Encoded(state, notes), tuple(memory.bytes_on_cpu() for memory in shared.values()))
 
 
 def _address(tensor: Tensor) -> tuple[torch.device, int]:

@@ -6,14 +6,16 @@ import ctypes
 import errno
 import os
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from holdfast.checkpoint import layout as zip_layout
 from holdfast.checkpoint.checksum import ENGINE, PIECE, crc32, crc32_of_each, threads_to_use
-from holdfast.checkpoint.layout import Layout
+from holdfast.checkpoint.encoding import Encoded
+from holdfast.checkpoint.layout import Record
 from holdfast.checkpoint.manifest import digest_of, manifest
 from holdfast.checkpoint.plan import Plan
+from holdfast.errors import CheckpointError
 
 _LARGE = 64 * 1024
 _BATCH = 1024 * 1024
@@ -40,12 +42,10 @@ def write_plan(descriptor: int, plan: Plan) -> WriteReport:
         OSError: When there is no space (before anything is written) or writing fails.
     """
     _reserve(descriptor, plan.layout.size)
-    contents = [content if content.nbytes >= _LARGE else memoryview(bytes(content)) for content in plan.contents]
-    checksums = _write_large_contents(descriptor, replace(plan, contents=tuple(contents)))
-    digest = digest_of(plan.layout.records[:-1], checksums)
-    last = memoryview(manifest(digest))
-    checksums.append(crc32(last))
-    _write_the_rest(descriptor, plan.layout, [*contents, last], checksums)
+    checksums = _write_large_contents(descriptor, plan)
+    if plan.skeleton.length >= _LARGE:
+        checksums[0] = _write_skeleton(descriptor, plan.skeleton, plan.layout.records[0])
+    digest = _write_the_rest(descriptor, plan, checksums)
     return WriteReport(plan.layout.size, len(plan.layout.records), digest)
 
 
@@ -60,10 +60,11 @@ def _reserve(descriptor: int, size: int) -> None:
             raise
 
 
-def _write_large_contents(descriptor: int, plan: Plan) -> list[int]:
-    """Writes the contents of the large records and gives the checksums of all but the manifest."""
+def _write_large_contents(descriptor: int, plan: Plan) -> dict[int, int]:
+    """Writes the contents of the large records, and gives their checksums by the position of the record."""
     scratch = threading.local()
-    large = [index for index, content in enumerate(plan.contents) if content.nbytes >= _LARGE]
+    records = plan.layout.records
+    large = [index for index, content in enumerate(plan.contents, 1) if content.nbytes >= _LARGE]
 
     def copied(piece: memoryview) -> memoryview:
         """Gives the bytes as they are now: what is checked and what is written are the same, whoever changes them."""
@@ -74,31 +75,72 @@ def _write_large_contents(descriptor: int, plan: Plan) -> list[int]:
 
     def write_piece(number: int, start: int, stop: int, so_far: int) -> int:
         index = large[number]
-        piece = copied(plan.contents[index][start:stop])
-        place = plan.layout.records[index].start + start
+        piece = copied(plan.contents[index - 1][start:stop])
         checksum = crc32(piece, so_far)
-        _write_at(descriptor, piece, place)
-        _start_writeback(descriptor, place, place + len(piece))
+        _write_early(descriptor, piece, records[index].start + start)
         return checksum
 
     # A fast checksum is lost in the time of writing; a slow one wants a second thread.
     threads = threads_to_use() if ENGINE == "zlib" else 1
-    lengths = [plan.contents[index].nbytes for index in large]
-    found = dict(zip(large, crc32_of_each(lengths, write_piece, threads=threads), strict=True))
-    return [found[index] if index in found else crc32(content) for index, content in enumerate(plan.contents)]
+    found = crc32_of_each([records[index].length for index in large], write_piece, threads=threads)
+    return dict(zip(large, found, strict=True))
 
 
-def _write_the_rest(descriptor: int, layout: Layout, contents: Sequence[memoryview], checksums: Sequence[int]) -> None:
-    """Writes the headers, the contents of the small records and the central directory, in runs as long as possible."""
+def _write_skeleton(descriptor: int, skeleton: Encoded, record: Record) -> int:
+    """Writes an encoded state, which never stands in memory whole, and gives its checksum."""
+    waiting, place, checksum = bytearray(), record.start, 0
+
+    def put(data: bytes) -> None:
+        waiting.extend(data)
+        if len(waiting) >= PIECE:
+            write_waiting()
+
+    def write_waiting() -> None:
+        nonlocal place, checksum
+        if place + len(waiting) <= record.stop:
+            checksum = crc32(waiting, checksum)
+            _write_early(descriptor, waiting, place)
+        place += len(waiting)
+        waiting.clear()
+
+    skeleton.send(put)
+    write_waiting()
+    if place != record.stop:
+        raise CheckpointError(
+            f"`state` must not change while it is saved, but {record.length} bytes of plain values became "
+            f"{place - record.start}; save between two steps, or save a copy."
+        )
+    return checksum
+
+
+def _write_the_rest(descriptor: int, plan: Plan, checksums: Mapping[int, int]) -> str:
+    """Writes the headers, the contents of the small records and the central directory, in runs as long as possible.
+
+    Gives the digest of the whole; `checksums` are those of the large records.
+    """
+    *records, last = plan.layout.records
     run, run_start = bytearray(), 0
-    for record, content, checksum in zip(layout.records, contents, checksums, strict=True):
-        run += zip_layout.header(record, checksum)
-        if record.length < _LARGE:
-            run += content
+    found: list[int] = []
+    for index, (record, content) in enumerate(zip(records, (plan.skeleton, *plan.contents), strict=True)):
+        # As it is now: what is checked and what is written are the same.
+        small = bytes(content) if record.length < _LARGE else b""
+        found.append(checksums[index] if index in checksums else crc32(small))
+        run += zip_layout.header(record, found[-1]) + small
         if record.length >= _LARGE or len(run) >= _BATCH:
             _write_at(descriptor, run, run_start)
             run, run_start = bytearray(), record.stop
-    _write_at(descriptor, run + zip_layout.directory(layout, checksums), run_start)
+    digest = digest_of(records, found)
+    content = manifest(digest)
+    found.append(crc32(content))
+    run += zip_layout.header(last, found[-1]) + content + zip_layout.directory(plan.layout, found)
+    _write_at(descriptor, run, run_start)
+    return digest
+
+
+def _write_early(descriptor: int, data: bytearray | memoryview, place: int) -> None:
+    """Writes bytes of a large content, and hands them to the disk before they are asked for."""
+    _write_at(descriptor, data, place)
+    _start_writeback(descriptor, place, place + len(data))
 
 
 def _write_at(descriptor: int, data: bytearray | memoryview, place: int) -> None:

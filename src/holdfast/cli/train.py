@@ -1,24 +1,33 @@
-"""`holdfast train` and `holdfast resume`."""
+"""`holdfast train`."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from holdfast.clock import parse_duration
+from holdfast.cli.resume import (
+    Request,
+    finish,
+    go_on,
+    go_on_from_file,
+    options_of,
+    outside_runs,
+    resume,
+    seconds,
+)
 from holdfast.errors import UserError
 
 if TYPE_CHECKING:
-    from holdfast.config import Layer, Resolved
     from holdfast.engine.system import System
-    from holdfast.launch import Outcome
-    from holdfast.run.folder import RunFolder
+    from holdfast.launch import InitFrom
+
+__all__ = ["resume", "train"]
 
 KeyWords = Annotated[list[str], Parameter(show=False)]
+Patterns = Annotated[list[str], Parameter(negative="", show_default=False)]
 
 
 def train(
@@ -28,7 +37,12 @@ def train(
     preset: str | None = None,
     config: str | None = None,
     stage: str | None = None,
+    run_all_stages: bool = False,
+    init_from: str | None = None,
+    checkpoint: str | None = None,
+    leave: Patterns = [],  # noqa: B006 - read only
     resume: str | None = None,
+    epoch: int | None = None,
     evaluate: bool = False,
     rewind: bool = False,
     keep_schedule: bool = False,
@@ -45,152 +59,88 @@ def train(
         preset: A ready configuration of the system: tiny learns on generated data in minutes, default has the
             published values.
         config: A YAML file that lies over the system's defaults.
-        stage: Which of the configured stages to train.
+        stage: Train this one of the configured stages; by default all are trained, one after the other.
+        run_all_stages: Train all stages, which is the default of a configuration with stages.
+        init_from: Begin with the weights of this run (of its best checkpoint, else its latest) or file, and with
+            nothing else of it.
+        checkpoint: With --init-from and a run: latest, best or a file of the run.
+        leave: With --init-from: weights that stay in the file, such as 'head.*'; may be given several times.
         resume: Go on with this run or checkpoint instead (auto: with the named run if it exists).
+        epoch: With --resume and a file of another program: how many epochs of it are done.
         evaluate: With --resume: evaluate instead of training.
         rewind: With --resume and an older checkpoint: go on in place and set the later checkpoints aside.
         keep_schedule: With --resume: the rates follow the length that the run had before.
         time_limit: Stop in time, with a checkpoint and exit code 3 (3h30m, 45m, 1:30:00).
     """
-    from holdfast.cli.requests import asked_of_a_run, resolve_request  # imports torch
-
+    if init_from is None and (checkpoint is not None or leave):
+        raise UserError("`--checkpoint` and `--leave` must say what --init-from takes, but got no --init-from; add it.")
+    request = Request(system, preset, config, stage, epoch, rewind, keep_schedule, time_limit, tuple(key_words))
     if resume is not None and resume != "auto":
-        if system or preset or config:
-            raise UserError(
-                "`--resume` takes the configuration from the run, but got a system, --preset or --config as well; "
-                "leave these out, or start a new run without --resume."
-            )
-        if evaluate:
-            return _evaluate(resume, key_words)
-        return _resume(
-            resume, stage, options_of(key_words), rewind=rewind, keep_schedule=keep_schedule, time_limit=time_limit
-        )
+        _refuse_both(init_from)
+        return _evaluate(resume, request) if evaluate else _resume(resume, request)
+    if epoch is not None:
+        raise UserError("`--epoch` must be said of a file, but got no --resume FILE; did you mean --epochs?")
     if evaluate:
         raise UserError("`--evaluate` must know which run, but got no --resume; add --resume RUN.")
+    from holdfast.cli.requests import asked_of_a_run, resolve_course  # imports torch
     from holdfast.launch import existing_run, start
 
-    chosen, resolved = resolve_request(system, preset=preset, config=config, stage=stage, key_words=key_words)
-    _refuse_several_stages(resolved)
-    asked: str | None = resume or resolved.config.training.resume
+    if run_all_stages and stage is not None:
+        raise UserError(f"`--run-all-stages` must stand alone, but got --stage {stage} as well; leave one of them out.")
+    chosen, course = resolve_course(system, preset=preset, config=config, stage=stage, key_words=key_words)
+    if run_all_stages and not course.has_stages:
+        raise UserError("`--run-all-stages` must have `stages` in the configuration, but got none; leave it out.")
+    asked: str | None = resume or course.whole.config.training.resume
     if asked == "auto":
-        run = existing_run(chosen, resolved)
+        run = existing_run(chosen, course.whole)
         asked = None if run is None else str(run.path)
-    if asked is not None:
-        layer = asked_of_a_run(chosen, preset=preset, config=config, key_words=key_words)
-        return _resume(asked, stage, layer, rewind=rewind, keep_schedule=keep_schedule, time_limit=time_limit)
-    return _finish(start(chosen, resolved, command=sys.argv, time_limit=_seconds(time_limit)))
+    elif asked is not None:
+        _refuse_both(init_from)
+    if asked is None:
+        begin = _weights(init_from, checkpoint, leave, chosen)
+        return finish(start(chosen, course, command=sys.argv, time_limit=seconds(time_limit), begin=begin))
+    if (path := outside_runs(asked)) is not None:
+        return go_on_from_file(path, request)
+    if init_from is not None:
+        print(f"{asked} is there already and goes on: --init-from is not read again")
+    return go_on(asked, request, asked_of_a_run(chosen, preset=preset, config=config, key_words=key_words))
 
 
-def resume(
-    run: str,
-    /,
-    *,
-    stage: str | None = None,
-    rewind: bool = False,
-    keep_schedule: bool = False,
-    time_limit: str | None = None,
-    key_words: KeyWords = [],  # noqa: B006 - read only
-) -> int:
-    """Go on with a run where it stopped.
-
-    Needs nothing but the run: its configuration is in its folder. Options change what may change
-    (`--epochs 200`, `--lr 1e-4`, `--data-path DIR`); the rest is refused by name.
-
-    Args:
-        run: A run folder or its name; or an older checkpoint of it: then the run NAME-2 starts from there.
-        stage: Which stage to go on with, if not the one that was running.
-        rewind: Go on from an older checkpoint in place, and set the later checkpoints aside.
-        keep_schedule: The rates follow the length that the run had before, not its new one.
-        time_limit: Stop in time, with a checkpoint and exit code 3 (3h30m, 45m, 1:30:00).
-    """
-    return _resume(run, stage, options_of(key_words), rewind=rewind, keep_schedule=keep_schedule, time_limit=time_limit)
+def _resume(asked: str, request: Request) -> int:
+    if (path := outside_runs(asked)) is not None:
+        return go_on_from_file(path, request)
+    _refuse_configuration(request)
+    return go_on(asked, request, options_of(request.key_words))
 
 
-def _resume(
-    path: str,
-    stage: str | None,
-    options: Callable[[System], Layer],
-    *,
-    rewind: bool = False,
-    keep_schedule: bool = False,
-    time_limit: str | None = None,
-) -> int:
-    from holdfast.launch import resume as resume_run
-    from holdfast.run.find import find_checkpoint
-    from holdfast.systems import load_system
-
-    folder, found_stage, checkpoint = find_checkpoint(path, choice=None, prefer=("latest",))
-    limit = _seconds(time_limit)
-    chosen = stage or (found_stage if checkpoint else None)
-    if checkpoint is not None:
-        folder = _at(folder, found_stage, checkpoint, rewind=rewind)
-    outcome = resume_run(
-        folder,
-        stage=chosen,
-        load_system=load_system,
-        options=options,
-        command=sys.argv,
-        time_limit=limit,
-        keep_schedule=keep_schedule,
-    )
-    return _finish(outcome)
-
-
-def _at(folder: RunFolder, stage: str, checkpoint: Path, *, rewind: bool) -> RunFolder:
-    """Gives the run that goes on from a checkpoint: the same for its latest, else a new one or the same rewound."""
-    from holdfast import rewind as past
-
-    if past.is_latest(checkpoint):
-        return folder
-    if rewind:
-        for path in past.rewind(folder, stage, checkpoint):
-            print(f"set aside: {path}")
-        return folder
-    forked = past.fork(folder, stage, checkpoint, command=sys.argv)
-    print(f"{checkpoint} is not the latest of its run: going on as {forked.path} (--rewind goes on in place)")
-    return forked
-
-
-def _seconds(time_limit: str | None) -> float | None:
-    if time_limit is None:
-        return None
-    try:
-        return parse_duration(time_limit)
-    except ValueError as error:
-        raise UserError(f"`--time-limit` {error}.") from error
-
-
-def _evaluate(path: str, key_words: Sequence[str]) -> int:
+def _evaluate(path: str, request: Request) -> int:
     from holdfast.cli.evaluate import evaluate
 
-    return evaluate(path, key_words=list(key_words))
+    _refuse_configuration(request)
+    return evaluate(path, key_words=list(request.key_words))
 
 
-def _refuse_several_stages(resolved: Resolved) -> None:
-    names = [stage.name for stage in resolved.config.stages]
-    if names and resolved.stage is None:
+def _weights(asked: str | None, choice: str | None, leave: Sequence[str], system: System) -> InitFrom | None:
+    """Gives the weights that were asked for; None when none were."""
+    if asked is None:
+        return None
+    from holdfast.launch import InitFrom
+    from holdfast.launch.sources import find_weights
+
+    return InitFrom(find_weights(asked, choice=choice), system.layouts, tuple(leave))
+
+
+def _refuse_both(init_from: str | None) -> None:
+    if init_from is not None:
         raise UserError(
-            f"`--stage` must say which of the stages {', '.join(names)} is trained, but got none; "
-            f"add --stage {names[0]}."
+            "`--init-from` must begin a new run with nothing but weights, but got --resume as well, which goes on with "
+            "everything; leave one of them out."
         )
 
 
-def _finish(outcome: Outcome) -> int:
-    if outcome.failed_saves:
-        saves = "1 save" if outcome.failed_saves == 1 else f"{outcome.failed_saves} saves"
-        advice = (
-            f"make room, then `holdfast resume {outcome.folder.path}`"
-            if outcome.is_last_lost
-            else "the last state is saved"
+def _refuse_configuration(request: Request) -> None:
+    if request.system or request.preset or request.config:
+        raise UserError(
+            "`--resume` takes the configuration from the run, but got a system, --preset or --config as well; "
+            "leave these out, or start a new run without --resume."
         )
-        newest = outcome.newest or "none"
-        print(f"holdfast: {saves} failed; the newest good checkpoint is {newest}; {advice}", file=sys.stderr)
-        return 1
-    return 0
-
-
-def options_of(key_words: Sequence[str]) -> Callable[[System], Layer]:
-    """Gives the function that reads the words once the system is known."""
-    from holdfast.cli.requests import read_words
-
-    return lambda system: read_words(key_words, system)

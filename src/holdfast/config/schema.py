@@ -199,6 +199,8 @@ class RunSection(Section):
     """The folder of runs."""
     name: str | None = None
     """The run's folder in it; by default made from the model, a few values and the time."""
+    stages: tuple[str, ...] | None = None
+    """The stages that this run trains, as `--stage` chooses; by default all."""
 
 
 class Logging(Section):
@@ -220,6 +222,10 @@ class Stage(Section):
     """The stage's name, also that of its folders."""
     init_from: str | None = None
     """A checkpoint whose weights the stage starts with; best_NAME.pth is the best of the stage NAME of this run."""
+    leave: tuple[str, ...] = ()
+    """With `init_from`: patterns of weights that stay in the file (head.*)."""
+    least_matched: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """With `init_from`: the least share of the model's values that must be taken."""
 
 
 class Config(Section):

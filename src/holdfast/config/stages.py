@@ -10,7 +10,7 @@ from holdfast.config.mistakes import Mistake
 from holdfast.config.section import Section
 from holdfast.config.tree import Node
 
-OWN_KEYS = ("epochs", "init_from", "name")
+OWN_KEYS = ("epochs", "init_from", "leave", "least_matched", "name")
 """Keys that only a stage has; its `epochs` are its `training.epochs`."""
 
 SHARED_KEYS = ("stages", "system")

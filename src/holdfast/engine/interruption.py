@@ -36,7 +36,7 @@ class Interruption:
         """Seconds that leaving takes: the loop sets it to those of a save."""
         self._now = now
         self._deadline = None if time_limit is None else now() + time_limit
-        self._checked_at = now()
+        self._checked_at: float | None = None
         self._longest_gap = 0.0
         self._previous: dict[int, object] = {}
 
@@ -64,7 +64,9 @@ class Interruption:
             raise Interrupted(128 + self.signal_number, f"stopped by {signal.Signals(self.signal_number).name}")
         if self._deadline is not None:
             now = self._now()
-            self._longest_gap = max(self._longest_gap, now - self._checked_at)
+            # What comes before the first step is no measure of a step.
+            if self._checked_at is not None:
+                self._longest_gap = max(self._longest_gap, now - self._checked_at)
             self._checked_at = now
             if now + self._longest_gap + self.reserve >= self._deadline:
                 raise Interrupted(TIME_LIMIT, "stopped by the time limit")

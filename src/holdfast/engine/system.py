@@ -15,7 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from holdfast.config import Config
+from holdfast.checkpoint.layouts.layout import Layout
+from holdfast.config import Config, Section
+from holdfast.data.scheduled import Schedule
+from holdfast.data.split import Split
 
 
 class Loss(NamedTuple):
@@ -62,6 +65,10 @@ class Data:
     val: Dataset[Any] | None = None
     collate: Callable[[list[Any]], Any] | None = None
     """How samples become a batch; None means torch's default."""
+    split: Split | None = None
+    """How one data set was divided into `train` and `val`; kept with the run, so that it is never drawn again."""
+    schedule: Schedule | None = None
+    """What changes with the epoch (counted from 0): `train` is then asked for `Scheduled(index, value)`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +91,13 @@ class System:
     """`predict(config, model, inputs, output_dir)` writes pictures and yields one JSON-ready record per input."""
     make_data: Callable[[Path, int, int], str] | None = None
     """`make_data(folder, samples, seed)` writes a small generated data set and says what it wrote."""
+    make_raw: Callable[[Path, int, int], str] | None = None
+    """`make_raw(folder, samples, seed)` writes the same samples as the raw data that `convert` takes."""
+    convert: Callable[[Any, Path, Path, Callable[[int, int], None]], str] | None = None
+    """`convert(options, source, folder, progress)` turns raw data into the form that training reads, and says what
+    came of it; meanwhile it calls `progress(done, total)`. A killed one goes on when it is called again."""
+    convert_options: type[Section] = Section
+    """The typed options of `convert`."""
     options: Mapping[str, str] = field(default_factory=dict)
     """Short names for config keys on the command line, for example `{"h5": "data.path"}`."""
     named_by: Sequence[str] = ()
@@ -92,6 +106,8 @@ class System:
     """Whether an explicit `--output-dir` without a name is the run folder itself."""
     presets: Path | None = None
     """The folder of this system's presets, `NAME.yaml` each."""
+    layouts: Sequence[Layout] = ()
+    """How checkpoints of this system's own past are read."""
 
 
 def device_of(model: nn.Module) -> torch.device:

@@ -51,11 +51,32 @@ def resolve_again(
     return without_request(replace(resolved, values={**resolved.values, "run": dict(values["run"])}))
 
 
+def resolve_anew(
+    system: System, values: Mapping[str, Any], layers: Sequence[Layer], options: Layer, say: Say
+) -> Resolved:
+    """Resolves a configuration that came with a file, for a new run that goes on from it; where it goes is new."""
+    stored = [plain_layer({key: value for key, value in values.items() if key != "run"}, "checkpoint")]
+    resolved = resolve(system.config, [*stored, *layers], overrides=options)
+    for key, old, new in refuse_changes(resolve(system.config, stored).values, resolved.values):
+        if not key.startswith("run."):
+            say(f"changed: {key} from {old} to {new}")
+    return without_request(resolved)
+
+
 def old_length(values: Mapping[str, Any]) -> dict[str, Any]:
     """Gives the setting that keeps the schedule of a run at the length that it has."""
     training = values["training"]
     length = training.get("schedule_length") or training["steps"] or training["epochs"]
     return {"training": {"schedule_length": length}}
+
+
+def is_complete(state: Mapping[str, Any]) -> bool:
+    """Says whether a checkpoint is the end of its stage, by the length that the stage had."""
+    training, history = state["config"]["training"], state["history"]
+    epochs, steps, patience = training["epochs"], training["steps"], training["early_stop"]
+    is_done = state["epoch"] >= epochs if steps is None else state["step"] >= steps
+    is_stopped = patience is not None and history["since_best"] >= patience
+    return (is_done or is_stopped) and history["closed_at"] == state["step"]
 
 
 def check_stage(stage: str, values: Mapping[str, Any]) -> None:

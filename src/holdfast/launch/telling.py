@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.checkpoint.store import Store
+from holdfast.clock import Clock
 from holdfast.config import Resolved
 from holdfast.data.streams import StreamBatches
 from holdfast.durable import make_folder, write_file
@@ -36,9 +37,10 @@ def introduction(folder: RunFolder, training: Training, resolved: Resolved) -> s
             "\nnot exact: the training data is a stream that cannot say where it is, so a resumed run begins it anew; "
             "give the data set `state_dict` and `load_state_dict`, or __getitem__ and __len__"
         )
+    what = f"{resolved.config.system}, stage {resolved.stage}" if resolved.stage else resolved.config.system
     return (
-        f"{resolved.config.system}: {count:,} parameters, {training.batches.num_samples} training and {held_out} "
-        f"held-out samples, on {training.device} in {training.learner.precision}\nrun: {folder.path}{stream}"
+        f"{what}: {count:,} parameters, {training.batches.num_samples} training and {held_out} held-out samples, "
+        f"on {training.device} in {training.learner.precision}\nrun: {folder.path}{stream}"
     )
 
 
@@ -47,8 +49,10 @@ def conclusion(folder: RunFolder, training: Training) -> str:
     record, goal, clock = training.record, training.goal, training.clock
     best = ""
     if record.best_metric is not None:
-        best = f"; best {goal.monitor} {record.best_metric:.6g} at step {record.best_step}"
-    return f"finished: {clock.epoch} epochs, {clock.step} steps{best}\n{folder.path}"
+        when = "before this run" if record.best_step is None else f"at step {record.best_step}"
+        best = f"; best {goal.monitor} {record.best_metric:.6g} {when}"
+    stage = f" stage {clock.stage}" if clock.stage != Clock().stage else ""
+    return f"finished{stage}: {clock.epoch} epochs, {clock.step} steps{best}\n{folder.path}"
 
 
 def how_to_extend(folder: RunFolder, training: Training) -> str:

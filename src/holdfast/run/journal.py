@@ -5,7 +5,7 @@
     {"kind": "epoch", "stage", "epoch", "step", "samples", "lr", "train/loss", ..., "val/f1", ..., "is_best"}
     {"kind": "step",  "stage", "epoch", "step", "samples", "lr", "loss", "parts/NAME", ..., "gradient_norm"}
 
-Counts say what is done. A value that is infinite or not a number is written as null, for JSON has no word for it.
+Counts say what is done; in a run with stages `run_step` counts over all of them. A value that is infinite or not a number is written as null, for JSON has no word for it.
 There is no time of day in it: the file of an interrupted run has the bytes of the uninterrupted one.
 """
 
@@ -46,13 +46,22 @@ class Journal:
         log_interval: A step is written down when its number is a multiple of this.
         position: What `position()` gave when the checkpoint was saved from which the run goes on: all that was
             written after it is cut off. None means a fresh start, and removes what an earlier attempt left.
+        steps_before: Steps of the stages before this one: rows then have `run_step`, counted over all of the run.
+            None in a run without stages.
     """
 
     def __init__(
-        self, folder: Path, *, tensorboard: bool, log_interval: int, position: Mapping[str, Any] | None
+        self,
+        folder: Path,
+        *,
+        tensorboard: bool,
+        log_interval: int,
+        position: Mapping[str, Any] | None,
+        steps_before: int | None = None,
     ) -> None:
         self._folder = folder
         self._log_interval = log_interval
+        self._steps_before = steps_before
         durable.make_folder(folder)
         _cut_back(folder, position or {})
         self._rows = GrowingFile(folder / ROWS)
@@ -120,7 +129,8 @@ class Journal:
             self._curves.close()
 
     def _add_row(self, kind: str, clock: Clock, rate: float, values: Mapping[str, float]) -> Row:
-        row: Row = {"kind": kind, **clock.as_dict(), "lr": _plain(rate)}
+        run_step = {} if self._steps_before is None else {"run_step": self._steps_before + clock.step}
+        row: Row = {"kind": kind, **clock.as_dict(), **run_step, "lr": _plain(rate)}
         row |= {name.lower(): _plain(value) for name, value in values.items()}
         self._rows.write(json.dumps(row, allow_nan=False).encode() + b"\n")
         return row
