@@ -104,6 +104,9 @@ def _test_long(names: list[str]) -> int:
     parts = [path for path in sorted((ROOT / "tests").rglob("test_*.py")) if "mark.long" in path.read_text()]
     chosen = [path for path in parts if not names or any(name in str(path) for name in names)]
     worst = 0
+    if any(path.is_relative_to(ROOT / "tests" / "migrate") for path in chosen):
+        # The libraries whose checkpoints are read; nothing else needs them.
+        _run([PYTHON, "-m", "pip", "install", "--quiet", "-c", "constraints.txt", "-e", ".[dev,migrate]"])
     for path in chosen:
         started = time.monotonic()
         worst = _run([BIN / "pytest", "-m", "long", "--timeout", "900", "-s", path]) or worst

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,8 +11,9 @@ from holdfast.config import Config as BaseConfig
 from holdfast.config import Layer, load_layer, plain_layer, resolve
 from holdfast.engine.system import System
 from holdfast.errors import ConfigError, RunError
-from holdfast.launch import course_of, existing_run, start
+from holdfast.launch import InitFrom, course_of, existing_run, start
 from holdfast.launch import resume as resume_run
+from holdfast.launch.sources import find_weights
 from holdfast.run.find import find_checkpoint
 from holdfast.systems import load_system
 from holdfast.trained import TrainedRun, load_trained
@@ -41,6 +42,8 @@ def train(
     config: Mapping[str, Any] | BaseConfig | str | Path | None = None,
     *,
     resume: Literal["auto"] | None = None,
+    init_from: str | Path | None = None,
+    leave: Sequence[str] = (),
 ) -> Path:
     """Trains a system in a new run folder and gives the folder.
 
@@ -48,6 +51,8 @@ def train(
         system: A system of your own, or the name of a built-in one.
         config: What differs from the system's defaults: a mapping, a YAML file, or a whole configuration.
         resume: `auto` goes on with the run of the configured name when it is there already.
+        init_from: A run (its best checkpoint, else its latest) or a file whose weights a new run begins with.
+        leave: Patterns of weights that stay there, such as `head.*`.
 
     Raises:
         UserError: Before anything is created.
@@ -65,7 +70,10 @@ def train(
             command=sys.argv,
         )
     else:
-        outcome = start(chosen, course, command=sys.argv)
+        begin = None
+        if init_from is not None:
+            begin = InitFrom(find_weights(str(init_from), choice=None), chosen.layouts, tuple(leave))
+        outcome = start(chosen, course, command=sys.argv, begin=begin)
     return outcome.folder.path
 
 

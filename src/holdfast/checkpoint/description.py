@@ -178,7 +178,7 @@ def _translated(source: Source, layout: Layout | None) -> Translated:
     try:
         if layout is not None:
             return layout.translate(source)
-        note = "no layout recognises it"
+        note = "no layout recognises it; --tree shows all that is in it"
     except CheckpointMismatch as error:
         note = str(error)
     if not source.is_folder:

@@ -19,10 +19,18 @@ from holdfast.errors import HoldfastError, Interrupted, UserError
 
 COMMANDS = {
     "train": ("holdfast.cli.train:train", "Train a system, in a new run folder."),
-    "resume": ("holdfast.cli.train:resume", "Go on with a run where it stopped."),
+    "resume": ("holdfast.cli.resume:resume", "Go on with a run where it stopped."),
     "evaluate": ("holdfast.cli.evaluate:evaluate", "Evaluate a run's best checkpoint on the held-out data."),
     "predict": ("holdfast.cli.predict:predict", "Predict on files of your own: JSON and pictures."),
     "runs": ("holdfast.cli.runs:runs", "List runs: status, progress, best metric, last checkpoint, size, age."),
+    "inspect": ("holdfast.cli.inspect:inspect", "Show what is in a checkpoint, ours or foreign, without running it."),
+    "compare": ("holdfast.cli.compare:compare", "Compare two checkpoints: counters, metric, config, every parameter."),
+    "import": (
+        "holdfast.cli.import_foreign:import_foreign",
+        "Turn a foreign checkpoint into one of ours.",
+    ),
+    "export": ("holdfast.cli.export:export", "Write the weights of a checkpoint: .pth or .safetensors."),
+    "backup": ("holdfast.cli.backup:backup", "Copy a run, whole or its weights only, and check the copy."),
     "verify": ("holdfast.cli.verify:verify", "Check every byte of checkpoints; exit code 1 when one is damaged."),
     "prune": (
         "holdfast.cli.prune:prune",
@@ -34,6 +42,7 @@ COMMANDS = {
     ),
     "config": ("holdfast.cli.config:config", "Show the resolved configuration and where each key came from."),
     "make-data": ("holdfast.cli.make_data:make_data", "Make a small data set in a system's real format."),
+    "convert": ("holdfast.cli.convert:convert", "Turn real raw data into the form that training reads."),
 }
 """Name, import path (imported only when asked for) and help line of each command."""
 

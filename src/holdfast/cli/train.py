@@ -15,7 +15,6 @@ from holdfast.cli.resume import (
     go_on_from_file,
     options_of,
     outside_runs,
-    resume,
     seconds,
 )
 from holdfast.errors import UserError
@@ -23,8 +22,6 @@ from holdfast.errors import UserError
 if TYPE_CHECKING:
     from holdfast.engine.system import System
     from holdfast.launch import InitFrom
-
-__all__ = ["resume", "train"]
 
 KeyWords = Annotated[list[str], Parameter(show=False)]
 Patterns = Annotated[list[str], Parameter(negative="", show_default=False)]

@@ -5,7 +5,8 @@
     {"kind": "epoch", "stage", "epoch", "step", "samples", "lr", "train/loss", ..., "val/f1", ..., "is_best"}
     {"kind": "step",  "stage", "epoch", "step", "samples", "lr", "loss", "parts/NAME", ..., "gradient_norm"}
 
-Counts say what is done; in a run with stages `run_step` counts over all of them. A value that is infinite or not a number is written as null, for JSON has no word for it.
+Counts say what is done; in a run with stages `run_step` counts over all of them. A value that is infinite or not a
+number is written as null, for JSON has no word for it.
 There is no time of day in it: the file of an interrupted run has the bytes of the uninterrupted one.
 """
 

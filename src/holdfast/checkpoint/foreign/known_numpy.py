@@ -67,6 +67,7 @@ def _filled(parts: Parts, dtype: np.dtype[Any], shape: Any, data: Any, order: An
         parts.spending.operations(_lists(shape) + count)
         return _nested(np.ravel(array).tolist(), shape)
     parts.spending.tensor(len(data))
+    expect(dtype.kind != "b" or not (array.view(np.uint8) > 1).any())
     return torch.from_numpy(np.array(array, dtype.newbyteorder("="), order="C"))
 
 

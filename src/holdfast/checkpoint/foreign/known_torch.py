@@ -1,6 +1,7 @@
 """What is known of PyTorch: tensors and parameters as tensors on the CPU; shapes, devices and types as plain values.
 
-Gradients and attributes of tensors are left out. Quantized, nested and empty ("meta") tensors stay opaque.
+Gradients and attributes of tensors are left out. Quantized, nested, compressed and empty ("meta") tensors
+stay opaque.
 """
 
 from __future__ import annotations
@@ -20,9 +21,15 @@ _QUANTIZED = {torch.qint8, torch.quint8, torch.qint32, torch.quint4x2, torch.qui
 _DTYPES = {value for value in vars(torch).values() if isinstance(value, torch.dtype)} - _QUANTIZED
 _LAYOUTS = {
     str(layout): layout
-    for layout in (torch.strided, torch.sparse_coo, torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr)
+    for layout in (
+        torch.strided,
+        torch.sparse_coo,
+        torch.sparse_csr,
+        torch.sparse_csc,
+        torch.sparse_bsr,
+        torch.sparse_bsc,
+    )
 }
-_LAYOUTS[str(torch.sparse_bsc)] = torch.sparse_bsc
 
 
 def _tensor(parts: Parts) -> Tensor:
@@ -56,22 +63,26 @@ def _parameter(parts: Parts) -> Tensor:
     return tensor
 
 
+def _moved(parts: Parts) -> Tensor:
+    """Gives a tensor that was on a device whose tensors are written as those of the CPU."""
+    tensor, dtype, *_ = parts.arguments
+    expect(isinstance(tensor, Tensor) and tensor.dtype == value_of(dtype, torch.dtype))
+    return tensor
+
+
 def _are_no_hooks(value: Any) -> bool:
     """Says whether nothing stands where functions could: real files never have one there."""
     return value is None or (isinstance(value, dict) and not value)
 
 
 def _sparse(parts: Parts) -> Tensor:
-    layout, (first, *rest) = value_of(parts.arguments[0], torch.layout), parts.arguments[1]
-    expect(all(isinstance(tensor, Tensor) and tensor.layout == torch.strided for tensor in (first, rest[0])))
-    parts.spending.tensor(sum(one.nbytes for one in (first, *rest) if isinstance(one, Tensor)))
+    """Gives a tensor of coordinates and values, after making sure that all coordinates lie inside of it."""
+    layout, (indices, values, size, *is_coalesced) = value_of(parts.arguments[0], torch.layout), parts.arguments[1]
+    expect(layout == torch.sparse_coo and isinstance(indices, Tensor) and isinstance(values, Tensor))
+    parts.spending.tensor(indices.nbytes + values.nbytes)
+    known = True if is_coalesced == [True] else None
     try:
-        if layout == torch.sparse_coo:
-            values, size, *is_coalesced = rest
-            known = True if is_coalesced == [True] else None
-            return torch.sparse_coo_tensor(first, values, size, check_invariants=True, is_coalesced=known)
-        columns, values, size = rest
-        return torch.sparse_compressed_tensor(first, columns, values, size, layout=layout, check_invariants=True)
+        return torch.sparse_coo_tensor(indices, values, size, check_invariants=True, is_coalesced=known)
     except RuntimeError as error:
         raise Trap("it has a sparse tensor whose indices do not fit it") from error
 
@@ -116,6 +127,9 @@ TORCH = Knowledge(
         ("torch._utils", "_rebuild_parameter"): _parameter,
         ("torch._utils", "_rebuild_parameter_with_state"): _parameter,
         ("torch._utils", "_rebuild_sparse_tensor"): _sparse,
+        ("torch._utils", "_rebuild_device_tensor_from_cpu_tensor"): _moved,
+        ("torch._utils", "_rebuild_device_tensor_from_numpy"): _moved,
+        ("torch._utils", "_rebuild_xla_tensor"): _moved,
         ("torch.nn", "Parameter"): _parameter,
         ("torch.nn", "Buffer"): _parameter,
         ("torch.storage", "_load_from_bytes"): _storage_in_bytes,

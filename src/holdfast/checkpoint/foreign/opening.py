@@ -33,6 +33,10 @@ from holdfast.errors import CheckpointError, DamagedCheckpoint, UnreadableFile, 
 
 __all__ = ["Opened", "open_file"]
 
+_WITHOUT_RESERVATION: int | None = getattr(mmap, "MAP_NORESERVE", None)
+"""Files may be larger than memory, and hardly a page of them is ever written to."""
+_SMALLER = "set a smaller `Limits.depth`, or open it with fewer functions around"
+_LARGER = "open it on a larger machine if you trust it"
 _KNOWN = PYTHON.and_also(NUMPY).and_also(TORCH)
 
 
@@ -71,7 +75,9 @@ def open_file(path: str | os.PathLike[str], limits: Limits = Limits()) -> Opened
     except Refusal as refusal:
         raise _in_words(place, refusal) from refusal
     except RecursionError as error:
-        raise _in_words(place, Trap("it is nested too deeply")) from error
+        raise _in_words(place, Trap("it is nested too deeply for this program", _SMALLER)) from error
+    except MemoryError as error:
+        raise _in_words(place, Trap("it does not fit into memory", _LARGER)) from error
 
 
 @contextmanager
@@ -105,10 +111,17 @@ def _mapped(path: Path) -> Iterator[mmap.mmap]:
             raise Broken("it is not an ordinary file", "name a file")
         if status.st_size == 0:
             raise Broken("it is empty")
-        data = mmap.mmap(descriptor, status.st_size, access=mmap.ACCESS_COPY)
+        data = _map(descriptor, status.st_size)
     finally:
         os.close(descriptor)
     yield data
+
+
+def _map(descriptor: int, size: int) -> mmap.mmap:
+    if _WITHOUT_RESERVATION is None:
+        return mmap.mmap(descriptor, size, access=mmap.ACCESS_COPY)
+    flags = mmap.MAP_PRIVATE | _WITHOUT_RESERVATION
+    return mmap.mmap(descriptor, size, flags=flags, prot=mmap.PROT_READ | mmap.PROT_WRITE)
 
 
 def _read(data: mmap.mmap, spending: Spending) -> tuple[str, Any]:

@@ -19,7 +19,7 @@ class Refusal(Exception):
 class Trap(Refusal):
     """The file asks for more than to be looked at."""
 
-    advice = "load it with nothing else either, unless you trust where it comes from"
+    advice = "get it again, from somewhere that you trust"
 
 
 class Broken(Refusal):

@@ -64,7 +64,12 @@ def mapped(data: bytes | mmap.mmap, start: int, length: int) -> Tensor:
     if isinstance(data, bytes):
         return torch.frombuffer(bytearray(memoryview(data)[start : start + length]), dtype=torch.uint8)
     bytes_there = torch.frombuffer(data, dtype=torch.uint8, count=length, offset=start)
-    return bytes_there if start % ALIGNMENT == 0 else bytes_there.clone()
+    if start % ALIGNMENT == 0:
+        return bytes_there
+    try:
+        return bytes_there.clone()
+    except RuntimeError as error:
+        raise Trap("its tensors do not fit into memory", "open it on a larger machine") from error
 
 
 def whole(stored: Bytes, dtype: torch.dtype, spending: Spending) -> Tensor:
@@ -88,8 +93,11 @@ def view(stored: Bytes, dtype: torch.dtype, place: tuple[Any, Any, Any], spendin
     if (offset + elements_spanned(size, stride)) * dtype.itemsize > stored.length:
         raise Trap("it has a tensor that reaches beyond its bytes")
     spending.tensor(count * dtype.itemsize)
-    memory = stored.for_numbers(dtype)
-    return fresh(0).view(dtype).set_(cast(Any, memory.untyped_storage()), offset, size, stride)
+    memory = stored.for_numbers(dtype).untyped_storage()
+    tensor = fresh(0).view(dtype).set_(cast(Any, memory), offset, size, stride)
+    if dtype == torch.bool and bool((tensor.view(torch.uint8) > 1).any()):
+        raise Trap("it has truth values that are neither true nor false")
+    return tensor
 
 
 def _are_counts(numbers: Sequence[Any]) -> bool:

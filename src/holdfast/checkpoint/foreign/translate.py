@@ -23,7 +23,7 @@ ITSELF = Opaque("(a part that contains itself)", {})
 _CHECK_CLOCK_EVERY = 256
 _BYTES_OF_A_VALUE = 200
 """What a list, a dictionary or an object takes by itself, roughly."""
-_DOES_NOT_FIT = (NotAsKnown, TypeError, ValueError, KeyError, IndexError, OverflowError)
+_DOES_NOT_FIT = (NotAsKnown, TypeError, ValueError, KeyError, IndexError, OverflowError, RuntimeError)
 
 
 class Translation:

@@ -63,6 +63,8 @@ def existing(path: str | Path) -> Path:
     place = Path(path).expanduser()
     if not place.exists():
         raise UserError(f"`{path}` must be a checkpoint, but there is nothing of that name; look at the spelling.")
+    if not place.is_file() and not place.is_dir():
+        raise UserError(f"`{path}` must be a file or a folder, but got neither; name a checkpoint.")
     return place
 
 
