@@ -20,6 +20,8 @@ from holdfast.config import Config
 from holdfast.data import views
 from holdfast.data.batches import Batches, Composer
 from holdfast.data.order import Order
+from holdfast.data.scheduled import Fixed
+from holdfast.data.split import SplitBatches
 from holdfast.data.streams import StreamBatches
 from holdfast.engine import schedule as schedules
 from holdfast.engine.averaging import Average
@@ -72,7 +74,8 @@ def build_data(system: System, config: Any) -> Data:
     _length(data.train, "training")
     if training.overfit:
         few = views.first(data.train, training.subset_size)
-        return replace(data, train=few, val=few)
+        few = few if data.schedule is None else Fixed(few, data.schedule(0))
+        return replace(data, train=few, val=few, schedule=None)
     return replace(data, train=views.subset(data.train, training.subset_size, training.subset_seed))
 
 
@@ -115,8 +118,16 @@ def _train_batches(data: Data, config: Any, stage: str) -> Batches | StreamBatch
             keys=Keys(config.seed, stage, "stream"),
         )
     length = _length(data.train, "training")
-    return Batches(
-        Composer(data.train, data.collate, config.seed, stage, augment=not config.training.overfit),
+    batches = Batches if data.split is None else partial(SplitBatches, data.split)
+    return batches(
+        Composer(
+            data.train,
+            data.collate,
+            config.seed,
+            stage,
+            augment=not config.training.overfit,
+            schedule=data.schedule,
+        ),
         Order(length, shuffle=None if config.training.overfit else Keys(config.seed, stage, "order")),
         batch_size=config.training.batch_size,
         accumulation=config.training.accumulation,

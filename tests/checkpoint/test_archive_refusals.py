@@ -31,7 +31,7 @@ class Colour(IntEnum):
         (argparse.Namespace(a=1), "argparse.Namespace", "use vars(...)"),
         (torch.Size([1]), "torch.Size", "use tuple(...)"),
         (torch.float32, "torch.dtype", "use str(...)"),
-        (1j, "complex", "use a list of two floats or a complex tensor"),
+        (1j, "complex", "use torch.tensor(..., dtype=torch.complex128)"),
         (Colour.RED, f"{__name__}.Colour", "use int(...)"),
         (torch.nn.Linear(1, 1), "torch.nn.modules.linear.Linear", "use its .state_dict()"),
         (Fraction(1, 2), "fractions.Fraction", "leave it out, or store the plain values it is made of"),
@@ -91,8 +91,14 @@ def test_a_state_that_is_nested_too_deeply_is_refused():
 
 def test_an_integer_that_pytorch_could_not_read_is_refused():
     archive.plan({"x": (1 << 2039) - 1})
-    with pytest.raises(CheckpointError, match="`x` must have fewer than 2040 bits"):
+    with pytest.raises(CheckpointError, match=r"`x` must have fewer than 2040 bits"):
         archive.plan({"x": 1 << 2040})
+
+
+def test_a_tensor_that_is_expanded_beyond_what_torch_can_count_is_refused():
+    archive.plan({"x": torch.zeros(1).expand(1 << 60)})
+    with pytest.raises(CheckpointError, match=r"`x` must have fewer than 2\^63 bytes, but got the shape"):
+        archive.plan({"x": torch.zeros(1).expand(1 << 62)})
 
 
 def test_nothing_is_written_when_a_value_is_refused(tmp_path):

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from holdfast.checkpoint.store import Store
+from tests.crash.company import OWN, OWN_STEP
 from tests.crash.states import Crash, empty, fast_folder, put
 from tests.crash.stories import BEST, FOLDER, LATEST, WEIGHTS, Story, process, same
 
@@ -48,6 +49,9 @@ def _as_it_lies(story: Story, crash: Crash, rotten: bytes | None) -> str | None:
         if rotten not in content.values():
             return "the damaged file has vanished"
         content = {name: data for name, data in content.items() if data != rotten}
+    own = content.pop(OWN, None)
+    if (own is None and OWN_STEP in crash.facts.saved) or own not in (None, story.file(OWN_STEP)):
+        return f"{OWN}, which somebody else has written beside, is lost or torn"
     known = {story.file(step): step for step in crash.facts.begun}
     weights = {story.weights(step): step for step in crash.facts.begun}
     steps = {name: (weights if name == WEIGHTS else known).get(data, 0) for name, data in content.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,13 +33,20 @@ def no_fsync_of_files() -> Iterator[None]:
         yield
 
 
+LEFT_OUT: set[str] = set()
+"""The functions in which an fsync of the folder has been left out so far."""
+
+
 def no_fsync_of_folders(*callers: str) -> Callable[[], Any]:
     """Leaves out the fsync of the folder in some functions; in all if none is named."""
     fsync_folder = durable.fsync_folder
 
     def selected(folder: Path) -> None:
-        if callers and sys._getframe(1).f_code.co_name not in callers:
+        caller = sys._getframe(1).f_code.co_name
+        if callers and caller not in callers:
             fsync_folder(folder)
+        else:
+            LEFT_OUT.add(caller)
 
     return lambda: patch.object(durable, "fsync_folder", selected)
 
@@ -158,6 +166,33 @@ def _unchecked(path: Path) -> Any:
     return torch.load(path, weights_only=True)
 
 
+_newest_first = Store._newest_first
+
+
+def _only_the_newest(self: Store) -> list[Path]:
+    return _newest_first(self)[:1]
+
+
+def _says_that_nobody_writes(path: Path) -> bool:
+    return False
+
+
+def _silent_temporary(path: Path) -> tuple[Path, int]:
+    """Opens a temporary file without the lock that says that somebody is writing it."""
+    temporary = durable.temporary_beside(path)
+    return temporary, os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
+
+
+def _takes_a_lock_that_is_taken(self: durable.Lock) -> bool:
+    self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+    self._closing = weakref.finalize(self, os.close, self._descriptor)
+    return True
+
+
+def _reads_what_it_says_of_itself(path: Path) -> None:
+    archive.read_counters(path)
+
+
 def _instead(owner: Any, name: str, replacement: Any) -> Callable[[], Any]:
     return lambda: patch.object(owner, name, replacement)
 
@@ -192,6 +227,23 @@ MUTATIONS: dict[str, tuple[Callable[[], Any], str]] = {
     "the best weights are not written": (_instead(Store, "_make_best", _best_link_only), "the best moves"),
     "the best is linked before its weights stand": (_instead(Store, "_make_best", _best_link_first), "the best moves"),
     "the best is not linked": (_instead(Store, "_make_best", _best_weights_only), "the best moves"),
+    "the best is not mended": (_instead(Store, "_mend_best", lambda *_: None), "the best moves"),
+    "temporary files are swept while somebody writes them": (
+        _instead(durable, "_is_being_written", _says_that_nobody_writes),
+        "another writer",
+    ),
+    "a file that is being written does not say so": (
+        _instead(durable, "_new_temporary", _silent_temporary),
+        "another writer",
+    ),
+    "a folder that another process has is taken": (
+        _instead(durable.Lock, "acquire", _takes_a_lock_that_is_taken),
+        "a late twin",
+    ),
+    "recovery does not fall back to an older file": (
+        _instead(Store, "_newest_first", _only_the_newest),
+        "rot in the newest",
+    ),
     "the newest is found by name": (_instead(Store, "_newest_first", _by_name), "numbered saves"),
     "a damaged file is deleted": (_instead(Store, "_set_aside", _delete), "rot in the newest"),
     "what is read is not checked": (_instead(archive, "read", _unchecked), "rot in the newest"),
@@ -199,11 +251,13 @@ MUTATIONS: dict[str, tuple[Callable[[], Any], str]] = {
         _instead(archive, "verify", lambda path: None),
         "rot, and a prune without loading",
     ),
+    "what stays is checked in part before pruning": (
+        _instead(archive, "verify", _reads_what_it_says_of_itself),
+        "rot, and a prune without loading",
+    ),
 }
 """For each: the change, and the trial that shows it."""
 
-HARMLESS: dict[str, Callable[[], Any]] = {
-    "set aside, not durably": no_fsync_of_folders("_set_aside"),
-    "pruned, not durably": no_fsync_of_folders("prune"),
-}
-"""Steps whose loss costs a repetition after a power cut, and no data: what was removed or set aside comes back."""
+HARMLESS = {"set aside, not durably": "_set_aside", "pruned, not durably": "_prune"}
+"""Functions whose fsync of the folder may be lost: after a power cut what they removed or set aside comes back, and
+they do it again."""

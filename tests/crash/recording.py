@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 from unittest.mock import patch
 
+from holdfast.errors import HoldfastError
 from tests.crash.disk import (
     Create,
     Disk,
@@ -47,6 +48,8 @@ class Recording:
     def __init__(self, root: Path, before: Disk | None = None) -> None:
         self.before = before or Disk()
         self.operations: list[Operation] = []
+        self.failure: str | None = None
+        """What has ended the program, where something has."""
         self._root = os.path.realpath(root)
         self._now = self.before.copy()
         self._open: dict[int, int | str] = {}
@@ -54,6 +57,14 @@ class Recording:
     def note(self, what: Literal["begun", "saved", "loaded"], step: int) -> None:
         """Writes down that the program has begun to save a step, has said that it is saved, or has loaded it."""
         self._add(Note(what, step))
+
+    @contextmanager
+    def until_it_fails(self) -> Iterator[None]:
+        """Lets an error that a program may expect of a disk or a folder end it; any other is one of the test's own."""
+        try:
+            yield
+        except (HoldfastError, OSError) as error:
+            self.failure = f"the program fails: {error!r}"
 
     @contextmanager
     def running(self) -> Iterator[Recording]:

@@ -102,7 +102,7 @@ def _state(step: int, best: int | None) -> dict[str, Any]:
 
 
 def _metric(step: int) -> float:
-    return 1 / step
+    return 1 / (1 + step)
 
 
 @lru_cache
@@ -148,14 +148,19 @@ def first_run(story: Story, mutation: Mutation = nullcontext) -> Recording:
     """Records a process that saves every state of a story, beginning without a folder."""
     with fast_folder() as root, process(1), story.file_system():
         recording = Recording(root)
-        with recording.running(), mutation():
+        with recording.running(), mutation(), recording.until_it_fails():
             store = Store(root / FOLDER, story.keep, tell=[].append)
             for step in range(1, story.saves + 1):
-                recording.note("begun", step)
-                story.save(store, step)
-                recording.note("saved", step)
+                save_and_note(story, store, step, recording)
             store.close()
     return recording
+
+
+def save_and_note(story: Story, store: Store, step: int, recording: Recording) -> None:
+    """Saves a step, and notes when it is begun and when it is done."""
+    recording.note("begun", step)
+    story.save(store, step)
+    recording.note("saved", step)
 
 
 def go_on(story: Story, store: Store, recording: Recording) -> None:
@@ -164,9 +169,7 @@ def go_on(story: Story, store: Store, recording: Recording) -> None:
     step = newest[1]["step"] if newest else 0
     if newest:
         recording.note("loaded", step)
-    recording.note("begun", step + 1)
-    story.save(store, step + 1)
-    recording.note("saved", step + 1)
+    save_and_note(story, store, step + 1, recording)
 
 
 def prune(story: Story, store: Store, recording: Recording) -> None:
@@ -186,7 +189,7 @@ def second_run(
     with fast_folder() as root, process(number), story.file_system():
         put(disk.now(), root)
         recording = Recording(root, disk)
-        with recording.running(), mutation():
+        with recording.running(), mutation(), recording.until_it_fails():
             store = Store(root / FOLDER, story.keep, tell=[].append)
             act(story, store, recording)
             store.close()

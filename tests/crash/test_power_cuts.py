@@ -3,7 +3,7 @@
 import pytest
 
 from tests.crash.stories import STORIES
-from tests.crash.trials import ROT, one_crash, with_rot
+from tests.crash.trials import ROT, beside_a_late_twin, beside_another_writer, one_crash, with_rot
 
 MANY_BLOCKS = 60
 
@@ -22,6 +22,14 @@ def test_a_restart_with_the_process_number_of_the_dead_one_is_as_safe_as_any(sto
 @pytest.mark.parametrize("story", ["the best moves", "the best is an unnumbered one", "no hard links"])
 def test_files_written_in_one_tick_of_the_clock_are_told_apart(story):
     assert list(one_crash(STORIES[story]).sample(60).bad(same_times=True)) == []
+
+
+def test_a_power_cut_beside_another_writer_in_the_folder_loses_nothing_of_either():
+    assert list(beside_another_writer().bad()) == []
+
+
+def test_a_process_started_late_by_mistake_changes_nothing():
+    assert list(beside_a_late_twin().bad()) == []
 
 
 @pytest.mark.parametrize("kind", ROT)

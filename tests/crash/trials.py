@@ -10,9 +10,12 @@ from itertools import islice
 from random import Random
 
 from holdfast.checkpoint.retention import Keep
+from tests.crash import company
+from tests.crash.company import BESIDE
 from tests.crash.disk import Disk
 from tests.crash.judging import bad_states
-from tests.crash.states import Crash, kills, power_cuts
+from tests.crash.recording import Recording
+from tests.crash.states import Crash, Facts, kills, power_cuts
 from tests.crash.stories import STORIES, Mutation, Story, first_run, flip, go_on, prune, rotten_disk, second_run
 
 ROT = {
@@ -21,6 +24,7 @@ ROT = {
     "the end": flip(1.0),
     "half": lambda content: content[: len(content) // 2],
 }
+_NOTHING_SAID = Facts()
 _ROTTING = Story(saves=3, best=frozenset({1}), keep=Keep(last=3))
 
 
@@ -33,10 +37,13 @@ class Case:
     rotten: bytes | None = None
     process_number: int = 3
     """That of the process which finds them."""
+    failures: tuple[str, ...] = ()
+    """What has ended the processes that left these states, where something has."""
 
     def bad(self, *, same_times: bool = False) -> Iterator[str]:
-        """Gives the bad states among them (see `bad_states`)."""
-        return bad_states(
+        """Gives those failures, then the bad states among them (see `bad_states`)."""
+        yield from self.failures
+        yield from bad_states(
             self.story,
             self.crashes,
             rotten=self.rotten,
@@ -54,9 +61,16 @@ class Case:
         return replace(self, crashes=chosen)
 
 
+def _case(
+    story: Story, recording: Recording, facts: Facts = _NOTHING_SAID, *, extra: int = 0, rotten: bytes | None = None
+) -> Case:
+    failures = (recording.failure,) if recording.failure else ()
+    return Case(story, list(power_cuts(recording, facts, extra=extra)), rotten, failures=failures)
+
+
 def one_crash(story: Story, mutation: Mutation = nullcontext, *, extra: int = 0) -> Case:
     """Gives all power cuts during the first run of a story."""
-    return Case(story, list(power_cuts(first_run(story, mutation), extra=extra)))
+    return _case(story, first_run(story, mutation), extra=extra)
 
 
 def after_power_cuts(story: Story, *, every: int = 1, extra: int = 0) -> Iterator[Case]:
@@ -70,8 +84,7 @@ def after_power_cuts(story: Story, *, every: int = 1, extra: int = 0) -> Iterato
             continue
         seen.add(key)
         if len(seen) % every == 0:
-            second = second_run(story, Disk.holding(crash.tree))
-            yield Case(story, list(power_cuts(second, crash.facts, extra=extra)))
+            yield _case(story, second_run(story, Disk.holding(crash.tree)), crash.facts, extra=extra)
 
 
 def after_kills(
@@ -87,8 +100,7 @@ def after_kills(
         mutation: Changes the second process.
     """
     for disk, facts in islice(kills(first_run(story)), every - 1, None, every):
-        second = second_run(story, disk, number=number, mutation=mutation)
-        yield Case(story, list(power_cuts(second, facts, extra=extra)))
+        yield _case(story, second_run(story, disk, number=number, mutation=mutation), facts, extra=extra)
 
 
 def with_rot(step: int, kind: str, *, loading: bool = True, mutation: Mutation = nullcontext) -> Case:
@@ -96,7 +108,7 @@ def with_rot(step: int, kind: str, *, loading: bool = True, mutation: Mutation =
     disk, facts = rotten_disk(_ROTTING, step, ROT[kind])
     story = _ROTTING if loading else replace(_ROTTING, keep=Keep(last=2))
     second = second_run(story, disk, go_on if loading else prune, mutation=mutation)
-    return Case(story, list(power_cuts(second, facts)), ROT[kind](_ROTTING.file(step)))
+    return _case(story, second, facts, rotten=ROT[kind](_ROTTING.file(step)))
 
 
 def _rot(mutation: Mutation) -> Case:
@@ -109,7 +121,18 @@ def _rot_and_prune(mutation: Mutation) -> Case:
 
 def _kill(mutation: Mutation) -> Case:
     cases = list(after_kills(STORIES["first save"], mutation=mutation))
-    return replace(cases[0], crashes=[crash for case in cases for crash in case.crashes])
+    crashes = [crash for case in cases for crash in case.crashes]
+    return replace(cases[0], crashes=crashes, failures=tuple(failure for case in cases for failure in case.failures))
+
+
+def beside_another_writer(mutation: Mutation = nullcontext) -> Case:
+    """Gives all power cuts while a training saves and somebody else writes a file of his own into its folder."""
+    return _case(BESIDE, company.beside_another_writer(BESIDE, mutation))
+
+
+def beside_a_late_twin(mutation: Mutation = nullcontext) -> Case:
+    """Gives all power cuts while a second process would save an older state into the folder of the first."""
+    return _case(BESIDE, company.beside_a_late_twin(BESIDE, mutation))
 
 
 TRIALS: dict[str, Callable[[Mutation], Case]] = {
@@ -117,5 +140,7 @@ TRIALS: dict[str, Callable[[Mutation], Case]] = {
     "rot in the newest": _rot,
     "rot, and a prune without loading": _rot_and_prune,
     "a kill, then a power cut": _kill,
+    "another writer": beside_another_writer,
+    "a late twin": beside_a_late_twin,
 }
 """Sets of states in which a changed protocol is tried."""

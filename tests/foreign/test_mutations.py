@@ -31,6 +31,6 @@ def test_the_same_watch_sees_what_a_trusting_reader_does(here):
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(1, 11))
 def test_ten_times_ten_thousand_damaged_files_are_read_or_refused(here, seed):
-    for contents in (mutants(10_000, seed), spoken(5_000, seed)):
+    for contents in (mutants(10_000, seed), spoken(3_000, seed)):
         result = watched_contents(contents, here / "file.pth")
         assert result.outcomes == [] and result.grown < 500 << 20

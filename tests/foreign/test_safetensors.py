@@ -119,6 +119,7 @@ def test_tensors_that_start_anywhere_are_read(tmp_path):
         (b'{"w":' + b"9" * 5000 + b"}", b"", UnreadableFile, "is no JSON"),
         (b"{", b"", UnreadableFile, "is no JSON"),
         (b"{\xff}", b"", UnreadableFile, "is no JSON"),
+        (json.dumps(PLAIN).encode("utf-16-le"), bytes(8), UnreadableFile, "is no JSON"),
     ],
 )
 def test_a_header_that_says_anything_else_is_refused(tmp_path, header, data, error, what):

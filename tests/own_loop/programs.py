@@ -26,7 +26,9 @@ def program(
     workers=0,
     samples=20,
     batch_size=4,
-    shuffle=True,
+    shuffle=None,
+    stream=None,
+    steps_per_epoch=None,
     microbatches=1,
     own_loader=False,
     width=4,
@@ -48,7 +50,7 @@ def program(
         head, tail = Counter(), Counter()
         parts = {"model": model, "optimizer": steps, "by_step": by_step, "head": head, "tail": tail}
         run.track(**parts, **{name: Counter() for name in more})
-        data = Noisy(samples)
+        data = stream() if stream else Noisy(samples)
         for _ in run.epochs(epochs):
             head.count += 1
             model.train()
@@ -64,6 +66,8 @@ def program(
                     steps.zero_grad()
                     run.step(loss=loss, size=inputs.abs().mean())
                     by_step.step()
+                    if steps_per_epoch and run.clock.step % steps_per_epoch == 0:
+                        break
             model.eval()
             with torch.no_grad():
                 points = torch.randn(6, 3)
@@ -124,6 +128,11 @@ def signal_in_step(step: int, number: int = signal.SIGKILL) -> Callable[[], None
 def signal_after_save(step: int, number: int = signal.SIGKILL) -> Callable[[], None]:
     """Sends the signal when what is due after a step has been saved."""
     return lambda: _signal_after(Session, "settle", lambda session: session._progress.clock.step == step, number)
+
+
+def signal_after_epoch(epoch: int, number: int = signal.SIGKILL) -> Callable[[], None]:
+    """Sends the signal when the end of an epoch has been saved."""
+    return lambda: _signal_after(Session, "settle", lambda session: session._progress.clock.epoch == epoch, number)
 
 
 def signal_in_record(epoch: int, number: int = signal.SIGKILL) -> Callable[[], None]:

@@ -7,7 +7,7 @@ import pytest
 
 from holdfast.checkpoint import archive
 from holdfast.data import batches
-from holdfast.engine import own_loop
+from holdfast.engine import own_course, own_reading
 from tests.own_loop.programs import ended, program, signal_after_save, signal_in_record, signal_in_step
 from tests.processes import curves, result
 
@@ -93,11 +93,11 @@ def test_a_loader_of_ones_own_repeats_the_interrupted_epoch(here):
 
 
 def draw_from_the_past():
-    own_loop.seed_all = batches.seed_all = lambda key: None
+    own_reading.seed_all = batches.seed_all = lambda key: None
 
 
 def forget_the_second_restoring():
-    own_loop.OwnLoop._put_back = lambda self: setattr(self, "_found", None)
+    own_course.Course._put_back = lambda self: setattr(self, "_found", None)
 
 
 @pytest.mark.parametrize("flaw", [draw_from_the_past, forget_the_second_restoring])

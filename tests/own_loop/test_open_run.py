@@ -13,7 +13,7 @@ from torch import nn
 import holdfast
 from holdfast.checkpoint import archive
 from holdfast.checkpoint.store import Store
-from holdfast.errors import ConfigError, DataError, NonFiniteLoss, RunError, UserError
+from holdfast.errors import ConfigError, NonFiniteLoss, RunError, UserError
 from holdfast.run.folder import RunFolder
 from tests.own_loop.programs import Counter, ended, program, signal_in_step
 from tests.tiny import Noisy
@@ -228,11 +228,6 @@ def test_a_part_that_nobody_tracks_any_more_is_named(here):
 def test_misuse_is_refused(here, misuse, words):
     with holdfast.open_run("mine", **QUIET) as run, pytest.raises(UserError, match=words):
         misuse(run)
-
-
-def test_data_without_a_length_is_refused(here):
-    with holdfast.open_run("mine", **QUIET) as run, pytest.raises(DataError, match="DataLoader of your own"):
-        run.batches(iter("abc"), batch_size=1)  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -46,9 +47,14 @@ def convert(
     chosen = load_system(system)
     if chosen.convert is None:
         raise UserError(f"`convert` must be something the system can do, but {system!r} does not offer it.")
-    if source is None or folder is None:
+    if source is None and not key_words:
         print(_usage(system, chosen))
-        return 0 if source is None and not key_words else 2
+        return 0
+    if source is None or folder is None:
+        raise UserError(
+            f"`convert` must know from where to where, but got only {source or 'options'}; "
+            f"write holdfast convert {system} SOURCE DIR."
+        )
     if not Path(source).exists():
         raise UserError(f"`convert` must be given data that exists, but got {source}; look at the spelling.")
     if Path(folder).exists() and not Path(folder).is_dir():
@@ -58,8 +64,12 @@ def convert(
         resolved = resolve(chosen.convert_options, [], overrides=options)
     except ConfigError as error:
         raise ConfigError(*(_about(mistake, system) for mistake in error.mistakes)) from error
-    with _progress() as progress:
-        said = chosen.convert(resolved.config, Path(source), Path(folder), progress)
+    try:
+        with _progress() as progress:
+            said = chosen.convert(resolved.config, Path(source), Path(folder), progress)
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        raise
     print(said)
     print(f"next: holdfast train {system} --data-path {folder}")
     return 0

@@ -17,6 +17,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from holdfast.data.order import Order
+from holdfast.data.scheduled import Schedule, Scheduled
 from holdfast.errors import SampleError, TrainingError, UserError
 from holdfast.randomness import Keys, seed_all
 
@@ -51,6 +52,7 @@ class Composer(Dataset[Any]):
         seed: The seed of the run.
         stage: The stage, whose draws are its own.
         augment: Whether each epoch augments anew; otherwise a sample is the same in every epoch.
+        schedule: What changes with the epoch; with it the data set is asked for `Scheduled` instead of an index.
     """
 
     def __init__(
@@ -61,9 +63,11 @@ class Composer(Dataset[Any]):
         stage: str,
         *,
         augment: bool = True,
+        schedule: Schedule | None = None,
     ) -> None:
         self.dataset = dataset
         self._augment = augment
+        self._schedule = schedule
         self._collate = collate or default_collate
         self._seed = (seed, stage)
         self._sample_key = Keys(*self._seed, "sample")
@@ -81,8 +85,9 @@ class Composer(Dataset[Any]):
 
     def _sample(self, epoch: int, index: int) -> Any:
         seed_all(self._sample_key(epoch if self._augment else 0, index))
+        asked = index if self._schedule is None else Scheduled(index, self._schedule(epoch))
         try:
-            return self.dataset[index]
+            return self.dataset[asked]
         except Exception as error:
             raise SampleError(
                 f"the data set must give sample {index}, but it raised {type(error).__name__}: {error}; "

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from torch.utils.data import Dataset
 
+from holdfast.data.scheduled import Scheduled
 from holdfast.errors import UserError
 
 
@@ -21,7 +23,9 @@ class View(Dataset[Any]):
     def __len__(self) -> int:
         return len(self.indices)
 
-    def __getitem__(self, index: int) -> Any:
+    def __getitem__(self, index: int | Scheduled) -> Any:
+        if isinstance(index, Scheduled):
+            return self.dataset[replace(index, index=self.indices[index.index])]
         return self.dataset[self.indices[index]]
 
 

@@ -19,7 +19,9 @@ from holdfast.checkpoint.store import Store
 from holdfast.clock import parse_every
 from holdfast.config import changes, to_yaml
 from holdfast.engine.ending import Ending
-from holdfast.engine.own_loop import Found, OwnLoop, curve_name
+from holdfast.engine.own_course import Course, Found
+from holdfast.engine.own_epoch import curve_name
+from holdfast.engine.own_loop import OwnLoop
 from holdfast.engine.own_state import OwnProgress, restore
 from holdfast.engine.state import platform_facts
 from holdfast.engine.trace import ROOT, SAVE_INTERVAL
@@ -88,7 +90,7 @@ def open_run(
         seed_all(Keys(values["seed"], "", "model")())
         ending = Ending(folder.path, held.pop_all())
     print(f"run: {folder.path}" if found is None else _going_on(*found))
-    return OwnLoop(folder, store, progress, values=values, found=found, ending=ending)
+    return OwnLoop(Course(folder, store, progress, values=values, found=found, ending=ending), ending)
 
 
 def keep_in(values: Mapping[str, Any]) -> Keep:

@@ -12,6 +12,7 @@ import torch
 
 from holdfast import randomness
 from holdfast.clock import Clock
+from holdfast.engine.own_stream import Streamed
 from holdfast.engine.state import VERSION, platform_facts
 from holdfast.engine.system import device_of
 from holdfast.engine.tracked import Tracked
@@ -35,6 +36,10 @@ class OwnProgress:
     """What was recorded in the epoch in progress, by the name on the curves."""
     data: dict[str, Any] | None = None
     """What the order of the samples depends on; None while the loop has not asked for batches."""
+    stream: Streamed | None = None
+    """The stream that is read; None while the loop has not asked for the batches of one."""
+    place: dict[str, Any] | None = None
+    """Where the stream was when the state was saved that this process goes on from."""
     stopped_at: int | None = None
     """How many epochs were planned when the loop asked to stop."""
 
@@ -55,7 +60,11 @@ def capture(
         **progress.clock.as_dict(),
         **tracked.state_dicts(),
         "rng_state": randomness.capture(),
-        "data_state": {"batches_done": progress.batches_done, "order": progress.data},
+        "data_state": {
+            "batches_done": progress.batches_done,
+            "order": progress.data,
+            "stream": progress.place if progress.stream is None else progress.stream.state_dict(),
+        },
         "metric": record.metric,
         "best_metric": record.best_metric,
         "best_step": record.best_step,
@@ -114,5 +123,6 @@ def restore(progress: OwnProgress, state: Mapping[str, Any]) -> None:
     )
     progress.batches_done = state["data_state"]["batches_done"]
     progress.data = state["data_state"]["order"]
+    progress.place = state["data_state"].get("stream")
     progress.recorded = dict(history["recorded"])
     progress.stopped_at = history["stopped_at"]

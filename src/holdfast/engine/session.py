@@ -69,6 +69,7 @@ class Session:
             tell=self.tell,
         )
         self._settled = progress.clock
+        self._told: set[str] = set()
         self._interruption = self._open.enter_context(Interruption())
         self._log.say(f"{'starting' if position is None else 'going on'} at step {progress.clock.step}: {folder.path}")
         self._status.write("running")
@@ -82,6 +83,12 @@ class Session:
         """Says something to the person in front of it, and to the log."""
         self._display.say(line)
         self._log.say(line)
+
+    def tell_once(self, line: str) -> None:
+        """Says something that does not change, the first time."""
+        if line not in self._told:
+            self._told.add(line)
+            self.tell(line)
 
     def after_step(self, report: StepReport) -> None:
         """Tells the observers of a step."""

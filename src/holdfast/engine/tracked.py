@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any
 
 from torch import nn
+from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from holdfast.checkpoint import archive
 from holdfast.checkpoint.fit import check_fit, check_optimizer_fit
+from holdfast.checkpoint.parts import check_scaler_fit, with_containers_of
 from holdfast.errors import CheckpointError, CheckpointMismatch, UserError
 
 SUFFIX = "_state_dict"
@@ -81,6 +84,11 @@ class Tracked:
             check_fit(name + SUFFIX, part.state_dict(), saved)
         elif isinstance(part, Optimizer):
             check_optimizer_fit(name + SUFFIX, part, saved)
+        else:
+            if isinstance(part, GradScaler):
+                check_scaler_fit(name + SUFFIX, part, saved)
+            # A copy, for a part may keep what it is given and go on changing it, and it is restored twice.
+            saved = with_containers_of(part.state_dict(), deepcopy(saved))
         try:
             part.load_state_dict(saved)
         except Exception as error:
@@ -114,7 +122,16 @@ class Tracked:
             UserError: When a state holds anything but plain values and tensors.
         """
         for name, part in self.parts.items():
-            try:
-                archive.plan({name + SUFFIX: part.state_dict()})
-            except CheckpointError as error:
-                raise UserError(f"`{name}` must have a state of plain values and tensors: {error}") from error
+            check_plain(f"`{name}`", {name + SUFFIX: part.state_dict()})
+
+
+def check_plain(what: str, state: Mapping[str, Any]) -> None:
+    """Makes sure that a state can be saved.
+
+    Raises:
+        UserError: When it holds anything but plain values and tensors.
+    """
+    try:
+        archive.plan(state)
+    except CheckpointError as error:
+        raise UserError(f"{what} must have a state of plain values and tensors: {error}") from error

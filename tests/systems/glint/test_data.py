@@ -3,15 +3,16 @@ import re
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import torch
 from torch.utils.data import DataLoader
 
 from holdfast.errors import DataError
-from holdfast.systems.glint.data import Eyes, build_data, split
+from holdfast.systems.glint.data import Eyes, build_data, coarser
 
-from .eyes import config_for, write_file
+from .eyes import config_for, gaussian, write_file
 
 
 @pytest.fixture
@@ -63,12 +64,6 @@ def test_forked_workers_and_their_parent_read_at_the_same_time(file: Path):
     for index, sample in enumerate(DataLoader(eyes, batch_size=None, num_workers=2, multiprocessing_context="fork")):
         assert same(sample, expected[index])
         assert same(eyes[index], expected[index])
-
-
-def test_the_split_is_the_same_for_the_same_seed_and_leaves_nothing_out():
-    train, held_out = split(10, share=0.3, seed=1000)
-    assert (train, held_out) == ([1, 3, 5, 6, 7, 8, 9], [0, 2, 4])
-    assert split(10, share=0.3, seed=1001)[1] != held_out
 
 
 def test_a_file_without_present_shows_it_by_maps_that_are_not_empty(tmp_path: Path):
@@ -155,11 +150,14 @@ def test_missing_keys_are_named_with_those_that_are_there(tmp_path: Path):
         ({"heatmaps": np.zeros((4, 8, 16, 16), np.uint8)}, "must be float [N, glints, h, w], but got uint8"),
         ({"heatmaps": np.zeros((4, 16, 16), np.float16)}, "but got float16 [4, 16, 16]"),
         ({"heatmaps": np.zeros((4, 6, 16, 16), np.float16)}, "but got 6; set `model.num_glints` to 6"),
-        ({"heatmaps": np.zeros((4, 8, 32, 32), np.float16)}, "but got 32 x 32; set `model.output_stride` to 2"),
+        ({"heatmaps": np.zeros((4, 8, 10, 20), np.float16)}, "but got 10 x 20; make the file anew"),
         ({"heatmaps": np.zeros((4, 8, 10, 10), np.float16)}, "must be 16 x 16 for images of 64 x 64"),
-        ({"heatmaps": np.full((4, 8, 16, 16), 255, np.float16)}, "must be from 0 to 1, but the first goes from 255"),
-        ({"heatmaps": np.full((4, 8, 16, 16), np.nan, np.float16)}, "must be from 0 to 1, but the first goes from nan"),
-        ({"present": np.zeros((4, 6), np.uint8)}, "`present` in {path} must be [4, 8], but got [4, 6]"),
+        ({"heatmaps": np.full((4, 8, 16, 16), 255, np.float16)}, "must be from 0 to 1, but row 0 goes from 255"),
+        ({"heatmaps": np.full((4, 8, 16, 16), np.nan, np.float16)}, "must be from 0 to 1, but row 0 goes from nan"),
+        (
+            {"present": np.zeros((4, 6), np.uint8)},
+            "`present` in {path} must be whole numbers [4, 8], but got uint8 [4, 6]",
+        ),
     ],
 )
 def test_a_file_of_another_shape_is_refused_with_the_key(tmp_path: Path, arrays: dict[str, Any], message: str):
@@ -171,3 +169,106 @@ def test_a_file_of_another_shape_is_refused_with_the_key(tmp_path: Path, arrays:
 def test_a_split_that_leaves_an_empty_part_is_refused(tmp_path: Path, share: float):
     path = write_file(tmp_path / "eyes.h5")
     refused(path, f"must leave images on both sides, but got {share} of the 4", data={"val_split": share})
+
+
+def test_maps_that_are_coarser_than_the_network_are_refused_with_the_stride_that_fits(tmp_path: Path):
+    path = write_file(tmp_path / "eyes.h5")
+    refused(path, "but got 16 x 16; set `model.output_stride` to 4", model={"output_stride": 2})
+
+
+def test_maps_that_are_finer_than_the_network_are_averaged_and_keep_their_height(tmp_path: Path):
+    maps = np.zeros((4, 8, 32, 32), np.float16)
+    maps[:, 2] = gaussian(21, 33, side=32, stride=2).numpy()
+    path = write_file(tmp_path / "eyes.h5", heatmaps=maps)
+    heatmap = eyes_of(path, preload=True)[0]["heatmap"]
+    assert heatmap.shape == (8, 16, 16)
+    assert heatmap[2].max() == pytest.approx(maps[0, 2].max(), abs=1e-3)
+    assert [glint for glint in range(8) if heatmap[glint].any()] == [2]
+    assert torch.equal(coarser(heatmap, 1), heatmap)
+
+
+@pytest.mark.parametrize(
+    "attributes, message",
+    [
+        ({"img_h": 128}, "the attribute `img_h` of {path} must say 64 as its arrays do, but says 128"),
+        ({"hm_w": 64}, "the attribute `hm_w` of {path} must say 16 as its arrays do, but says 64"),
+        ({"num_classes": 6}, "the attribute `num_classes` of {path} must say 8 as its arrays do, but says 6"),
+        ({"img_w": "wide"}, "the attribute `img_w` of {path} must say 64 as its arrays do, but says wide"),
+    ],
+)
+def test_attributes_that_contradict_the_arrays_are_refused(tmp_path: Path, attributes: dict[str, Any], message: str):
+    path = write_file(tmp_path / "eyes.h5")
+    with h5py.File(path, "r+") as file:
+        file.attrs.update(attributes)
+    refused(path, message.format(path=path))
+
+
+@pytest.mark.parametrize("value", [1.01, -0.01, np.nan, np.inf])
+@pytest.mark.parametrize("kind", [np.float16, np.float32, ">f4"])
+def test_a_value_outside_of_0_to_1_is_found_in_any_row(tmp_path: Path, kind: Any, value: float):
+    maps = np.zeros((4, 8, 16, 16), kind)
+    maps[0, 0, 0] = -0.0
+    maps[2, 5, 3, 3] = value
+    refused(write_file(tmp_path / "eyes.h5", heatmaps=maps), "must be from 0 to 1, but row 2 goes from")
+
+
+def test_a_value_outside_of_0_to_1_is_found_when_its_row_is_read(tmp_path: Path):
+    # More rows than are looked at when the file is opened.
+    maps = np.zeros((40, 8, 16, 16), np.float16)
+    maps[3, 0, 0, 0] = 2
+    arrays = {"images": np.zeros((40, 64, 64), np.uint8), "heatmaps": maps, "present": np.ones((40, 8), np.uint8)}
+    eyes = eyes_of(write_file(tmp_path / "eyes.h5", **arrays), preload=False)
+    with pytest.raises(DataError, match="but row 3 goes from 0 to 2"):
+        eyes[eyes.rows.index(3)]
+
+
+def test_presence_that_is_neither_0_nor_1_is_refused(tmp_path: Path):
+    present = np.zeros((4, 8), np.uint8)
+    present[1, 2] = 255
+    path = write_file(tmp_path / "eyes.h5", present=present)
+    refused(path, f"`present` in {path} must be 0 or 1, but row 1 has 0, 0, 255, 0")
+
+
+def test_keys_in_groups_are_named_and_found(tmp_path: Path):
+    path = write_file(tmp_path / "eyes.h5", without="images", **{"left/pictures": np.zeros((4, 64, 64), np.uint8)})
+    refused(path, "but it holds heatmaps, left/pictures, present; set `data.images`")
+    assert len(build_data(config_for(path, data={"images": "left/pictures"})).train) == 3  # pyright: ignore[reportArgumentType]
+
+
+def test_shared_memory_is_accepted_with_a_note(file: Path, capsys: pytest.CaptureFixture[str]):
+    build_data(config_for(file, data={"shared_memory": True}))
+    assert capsys.readouterr().err.startswith("note: --shared_memory and --cleanup_shm have no effect: ")
+
+
+def test_a_split_goes_with_both_parts_and_nothing_is_in_both(file: Path):
+    data = build_data(config_for(file))
+    assert data.split is not None
+    parts = [data.train, data.val]
+    rows = [part.rows for part in parts if isinstance(part, Eyes)]
+    assert rows == [data.split.train, data.split.held_out]
+    assert sorted(rows[0] + rows[1]) == [0, 1, 2, 3]
+
+
+def test_a_stored_split_replaces_the_drawn_one_in_both_parts(file: Path):
+    data = build_data(config_for(file))
+    assert data.split is not None and isinstance(data.train, Eyes) and isinstance(data.val, Eyes)
+    other = sorted({0, 1, 2, 3} - set(data.split.held_out))[:1]
+    data.split.load_state_dict({**data.split.state_dict(), "held_out": torch.tensor(other)})
+    assert data.val.rows == other
+    assert data.val[0]["index"] == other[0]
+    assert not set(other) & {data.train[index]["index"] for index in range(3)}
+
+
+def test_the_fingerprint_is_that_of_the_contents_however_they_are_stored(file: Path, tmp_path: Path):
+    with h5py.File(file) as source, h5py.File(tmp_path / "again.h5", "w") as again:
+        for key in ("images", "heatmaps", "present"):
+            again.create_dataset(key, data=source[key], compression="gzip", chunks=True)  # pyright: ignore[reportArgumentType]
+    prints = {
+        eyes_of(path, preload=preload).file.fingerprint
+        for path in (file, tmp_path / "again.h5")
+        for preload in (True, False)
+    }
+    assert len(prints) == 1
+    with h5py.File(file, "r+") as changed:
+        changed["images"][3, 5, 5] ^= 1  # pyright: ignore[reportIndexIssue,reportOperatorIssue]
+    assert eyes_of(file, preload=True).file.fingerprint not in prints

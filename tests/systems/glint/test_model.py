@@ -15,7 +15,8 @@ def test_the_published_network_has_as_many_parameters_as_published():
 
 
 @pytest.mark.parametrize(
-    "base_channels, output_stride, count", [(8, 4, 475_344), (16, 2, 1_933_496), (16, 1, 1_942_408)]
+    "base_channels, output_stride, count",
+    [(8, 4, 475_344), (8, 2, 484_256), (16, 2, 1_933_496), (16, 1, 1_942_408), (64, 1, 31_036_936)],
 )
 def test_each_step_of_decoding_adds_its_parameters(base_channels: int, output_stride: int, count: int):
     model = UNet(base_channels=base_channels, output_stride=output_stride, num_outputs=8)

@@ -97,7 +97,16 @@ def test_an_hdf5_file_means_its_images(tmp_path: Path):
 def test_what_is_no_picture_is_named_before_anything_is_written(tmp_path: Path, content: bytes):
     good, bad = picture(tmp_path / "good.png", (64, 64), 9, 9), tmp_path / "bad.png"
     bad.write_bytes(content)
-    with pytest.raises(DataError, match=re.escape(f"must be given pictures, but {bad} cannot be read")):
+    with pytest.raises(DataError, match=re.escape(f"{bad} must be a picture, but cannot be read")):
+        predicted([good, bad], tmp_path)
+    assert list((tmp_path / "output").iterdir()) == []
+
+
+def test_a_picture_that_was_cut_short_is_named_before_anything_is_written(tmp_path: Path):
+    good, bad = picture(tmp_path / "good.png", (64, 64), 9, 9), tmp_path / "short.jpg"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)).save(bad)
+    bad.write_bytes(bad.read_bytes()[:-900])
+    with pytest.raises(DataError, match=r"short\.jpg must be a picture, but cannot be read \(image file is truncated"):
         predicted([good, bad], tmp_path)
     assert list((tmp_path / "output").iterdir()) == []
 
@@ -108,12 +117,14 @@ def test_a_folder_without_pictures_is_refused(tmp_path: Path):
         predicted([tmp_path / "empty"], tmp_path)
 
 
-def test_circles_and_crosses_stand_where_the_glints_are():
-    drawn = np.array(overlay(Image.new("L", (96, 96)), true={0: (24.0, 24.0)}, predicted={3: (72.0, 72.0)})).max(axis=2)
-    scale = 4
-    assert drawn[round(72.5 * scale), round(72.5 * scale)] > 100, "a cross has a middle"
-    assert drawn[round(24.5 * scale), round(24.5 * scale)] == 0, "a circle has none"
-    assert drawn[20 * scale : 29 * scale, 20 * scale : 29 * scale].max() > 100
+def test_circles_and_crosses_stand_around_the_glints_and_leave_them_visible():
+    drawn = np.array(overlay(Image.new("L", (96, 96)), true={0: (24.0, 24.0)}, predicted={3: (72.0, 60.0)})).max(axis=2)
+    for x, y in ((24.5, 24.5), (72.5, 60.5)):
+        column, row = round(4 * x), round(4 * y)
+        assert drawn[row - 2 : row + 3, column - 2 : column + 3].max() == 0, "nothing lies on the glint itself"
+        around = drawn[row - 12 : row + 13, column - 12 : column + 13]
+        assert around.max() > 100
+        assert np.argwhere(around > 50).mean(axis=0).tolist() == pytest.approx([12, 12], abs=0.6), "all lies around it"
 
 
 @pytest.mark.parametrize("count, shape", [(1, (256, 256, 3)), (5, (518, 1042, 3)), (9, (518, 1042, 3))])

@@ -19,12 +19,12 @@ def test_made_data_has_the_layout_of_real_data(tmp_path: Path):
         stems = file["stems"].asstr()[:].tolist()
     assert layout == {
         "images": ("uint8", (6, 96, 96), "gzip"),
-        "heatmaps": ("float16", (6, 8, 24, 24), "gzip"),
+        "heatmaps": ("float16", (6, 8, 48, 48), "gzip"),
         "present": ("uint8", (6, 8), "gzip"),
         "stems": ("object", (6,), None),
     }
     assert attributes == {
-        "num_classes": 8, "img_h": 96, "img_w": 96, "hm_h": 24, "hm_w": 24,
+        "num_classes": 8, "img_h": 96, "img_w": 96, "hm_h": 48, "hm_w": 48,
         "sigma_scale": 1.2, "sigma_min": 4.0, "prefix": "g",
     }  # fmt: skip
     assert stems[0] == "eye_000000"

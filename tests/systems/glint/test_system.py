@@ -3,8 +3,19 @@ from pathlib import Path
 import torch
 from torch.utils.data import default_collate
 
-from holdfast.config import flatten
-from holdfast.systems.glint.config import Bce, Focal, GlintConfig, GlintData, GlintDetection, GlintModel, GlintTraining
+from holdfast.config.outline import keys_of
+from holdfast.systems.glint.config import (
+    Bce,
+    ConvertOptions,
+    Dice,
+    Focal,
+    GlintConfig,
+    GlintData,
+    GlintDetection,
+    GlintModel,
+    GlintTraining,
+    Hybrid,
+)
 from holdfast.systems.glint.samples import make_data
 from holdfast.systems.glint.system import system
 
@@ -53,12 +64,14 @@ def test_monitored_is_a_metric_that_there_is():
 
 
 def test_every_option_names_a_key():
-    keys = flatten(GlintConfig().model_dump())
+    keys = keys_of(GlintConfig)
     assert [key for key in (*system.options.values(), *system.named_by) if key not in keys] == []
 
 
 def test_every_key_has_a_help_line():
-    sections = [GlintConfig, GlintModel, GlintData, Focal, Bce, GlintDetection, GlintTraining]
+    sections = [
+        GlintConfig, GlintModel, GlintData, Focal, Bce, Dice, Hybrid, GlintDetection, GlintTraining, ConvertOptions,
+    ]  # fmt: skip
     fields = {
         f"{section.__name__}.{name}": field for section in sections for name, field in section.model_fields.items()
     }

@@ -76,7 +76,7 @@ def _header(text: bytes, spending: Spending) -> dict[str, Any]:
     if len(text) > spending.limits.header_bytes:
         raise Trap(f"it is a file of safetensors with a header of more than {spending.limits.header_bytes} bytes")
     try:
-        header = json.loads(text, object_pairs_hook=_without_duplicates, parse_constant=_no_constant)
+        header = json.loads(text.decode(), object_pairs_hook=_without_duplicates, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise Broken("it is a file of safetensors whose header is no JSON") from error
     if not isinstance(header, dict):

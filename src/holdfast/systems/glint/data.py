@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
 from pathlib import Path
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torch.utils.data import Dataset
 
+from holdfast.data.split import Split
 from holdfast.engine.system import Data
 from holdfast.errors import DataError
 from holdfast.systems.glint.config import GlintConfig
 from holdfast.systems.glint.eye_file import HDF5_SUFFIXES, EyeFile
+
+_SHARED_MEMORY = (
+    "note: --shared_memory and --cleanup_shm have no effect: the processes of a run share what it has preloaded, and "
+    "nothing is left behind to be cleaned up; several runs share one copy with --no-preload"
+)
 
 
 class Sample(TypedDict):
@@ -36,14 +43,19 @@ def build_data(config: GlintConfig) -> Data:
     Raises:
         DataError: When anything about the file is not as it must be.
     """
+    if config.data.shared_memory:
+        print(_SHARED_MEMORY, file=sys.stderr)
     file = EyeFile(find_file(config.data.path), config.data, config.model)
-    train, held_out = split(len(file), share=config.data.val_split, seed=config.data.split_seed)
-    if not train or not held_out:
+    split = Split.drawn(
+        len(file), share=config.data.val_split, seed=config.data.split_seed, fingerprint=file.fingerprint
+    )
+    if not split.train or not split.held_out:
         raise DataError(
             f"`data.val_split` must leave images on both sides, but got {config.data.val_split} of the {len(file)} "
             f"in {file.path}; choose another share or a larger file."
         )
-    return Data(train=Eyes(file, train), val=Eyes(file, held_out))
+    train, val = (Eyes(file, split, part, stride=config.model.output_stride) for part in ("train", "held_out"))
+    return Data(train=train, val=val, split=split)
 
 
 def find_file(path: str | None) -> Path:
@@ -67,29 +79,49 @@ def find_file(path: str | None) -> Path:
     return files[0]
 
 
-def split(count: int, *, share: float, seed: int) -> tuple[list[int], list[int]]:
-    """Divides `count` rows into training and held-out ones, the same for the same seed wherever it runs."""
-    # Raw words, for what NumPy's generators make of them may change from version to version.
-    order = np.argsort(np.random.Philox(key=seed).random_raw(count), kind="stable").tolist()
-    held_out = round(count * share)
-    return sorted(order[held_out:]), sorted(order[:held_out])
-
-
 class Eyes(Dataset[Sample]):
-    """Some rows of an `EyeFile`, as tensors."""
+    """One part of an `EyeFile`, as tensors.
 
-    def __init__(self, file: EyeFile, rows: Sequence[int]) -> None:
+    Args:
+        file: The eyes.
+        split: Its division.
+        part: Which part of it.
+        stride: Pixels of the image for one of a map; finer maps in the file are averaged.
+    """
+
+    def __init__(self, file: EyeFile, split: Split, part: Literal["train", "held_out"], *, stride: int) -> None:
         self.file = file
-        self.rows = rows
+        self._split = split
+        self._part: Literal["train", "held_out"] = part
+        self._stride = stride
+
+    @property
+    def rows(self) -> list[int]:
+        """The rows of the file that belong to this part."""
+        return self._split.train if self._part == "train" else self._split.held_out
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, index: int) -> Sample:
-        row = self.file[self.rows[index]]
+        row = self.rows[index]
+        image, heatmaps, present = self.file[row]
+        finer = self._stride * heatmaps.shape[1] // image.shape[0]
         return {
-            "image": torch.from_numpy(row.image.astype(np.float32) / 255)[None],
-            "heatmap": torch.from_numpy(row.heatmaps.astype(np.float32)),
-            "present": torch.from_numpy(row.present.astype(np.bool_)),
-            "index": self.rows[index],
+            "image": torch.from_numpy(image.astype(np.float32) / 255)[None],
+            "heatmap": coarser(torch.from_numpy(heatmaps.astype(np.float32)), finer),
+            "present": torch.from_numpy(present.astype(np.bool_)),
+            "index": row,
         }
+
+
+def coarser(maps: Tensor, factor: int) -> Tensor:
+    """Gives maps [glints, h, w] at a lower resolution: averaged, with their peaks as high as before.
+
+    Averaging alone flattens a narrow peak, and a loss that aims at 0 or 1 would take it for nothing.
+    """
+    if factor == 1:
+        return maps
+    averaged = F.avg_pool2d(maps, factor)
+    before, after = (each.amax(dim=(1, 2), keepdim=True) for each in (maps, averaged))
+    return averaged * (before / after.clamp_min(torch.finfo(after.dtype).tiny))

@@ -1,11 +1,15 @@
-"""The HDF5 file of eye images, checked as a whole before anything is read from it.
+"""The HDF5 file of eye images: opened lazily by each process, checked before anything is read from it.
 
 images    uint8 [N, H, W]                          heatmaps  float [N, glints, H/stride, W/stride]
 present   uint8 [N, glints], may be missing        stems     names, one per image, may be missing
+
+Its attributes say the same in numbers (num_classes, img_h, img_w, hm_h, hm_w), how the maps were drawn (sigma_scale,
+sigma_min) and how glints are labelled (prefix); they may be missing.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,12 +21,14 @@ import h5py
 import numpy as np
 
 from holdfast.errors import DataError
-from holdfast.systems.glint.config import SIDE_MULTIPLE, GlintData, GlintModel
+from holdfast.systems.glint.config import GlintData, GlintModel
+from holdfast.systems.glint.eye_checks import check_file, check_images, check_range, check_there, dataset
 
 HDF5_SUFFIXES = {".h5", ".hdf5"}
 
 _FALLBACK = "masks"
-_SMALLEST_SIDE = 2 * SIDE_MULTIPLE  # with one pixel at the bottom, normalising a batch of one image would fail
+_LOOKED_AT = 8
+"""Rows that the fingerprint is made from, and that are checked where the file is not read as a whole."""
 _BEGINNINGS = {
     b"PK\x03\x04": "a zip archive or a .pth checkpoint",
     b"\x89PNG": "a PNG image",
@@ -65,11 +71,12 @@ class EyeFile:
         self._preload = data.preload
         with open_hdf5(path) as file:
             self._keys = _find_keys(path, file, data)
-            self._length = _check(path, file, self._keys, model)
+            self._length = check_file(path, file, self._keys, model)
         self._process: int | None = None
         self._arrays: _Arrays | None = None
         if self._preload:
             self._arrays = self._in_memory()
+        self.fingerprint = self._look()
 
     def __len__(self) -> int:
         return self._length
@@ -77,6 +84,8 @@ class EyeFile:
     def __getitem__(self, index: int) -> Row:
         arrays = self._opened()
         heatmaps = arrays.heatmaps[index]
+        if not self._preload:
+            check_range(self.path, self._keys[1], heatmaps[None], [index])
         present = heatmaps.any(axis=(1, 2)) if arrays.present is None else arrays.present[index]
         return Row(arrays.images[index], heatmaps, present)
 
@@ -95,12 +104,23 @@ class EyeFile:
         with open_hdf5(self.path) as file:
             stored = self._in(file)
             present = None if stored.present is None else stored.present[:]
-            return _Arrays(stored.images[:], stored.heatmaps[:], present)
+            arrays = _Arrays(stored.images[:], stored.heatmaps[:], present)
+        check_range(self.path, self._keys[1], arrays.heatmaps, range(self._length))
+        return arrays
 
     def _in(self, file: h5py.File) -> _Arrays:
         images, heatmaps = self._keys
-        present = _dataset(file, "present") if "present" in file else None
-        return _Arrays(_dataset(file, images), _dataset(file, heatmaps), present)
+        present = dataset(file, "present") if "present" in file else None
+        return _Arrays(dataset(file, images), dataset(file, heatmaps), present)
+
+    def _look(self) -> str:
+        """Gives the fingerprint of what is in the file, however it is compressed: from some rows over all of it."""
+        digest = hashlib.blake2b(digest_size=8)
+        for index in np.linspace(0, self._length - 1, min(_LOOKED_AT, self._length)).astype(int).tolist():
+            image, heatmaps, present = self[index]
+            for part in (image, heatmaps.astype("<f4"), present.astype(np.uint8)):
+                digest.update(part.tobytes())
+        return digest.hexdigest()
 
 
 @contextmanager
@@ -119,7 +139,7 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
         ) from error
     if not h5py.is_hdf5(path):
         raise DataError(
-            f"`data.path` must be an HDF5 file, but {path} looks like {_look(beginning)}; name another file."
+            f"`data.path` must be an HDF5 file, but {path} looks like {_look_of(beginning)}; name another file."
         )
     try:
         with h5py.File(path, "r") as file:
@@ -138,16 +158,16 @@ def read_images(path: Path, key: str) -> tuple[list[str], np.ndarray]:
         DataError: When it holds no images.
     """
     with open_hdf5(path) as file:
-        _check_there(path, file, [key])
-        images = _dataset(file, key)
-        _check_images(path, images)
+        check_there(path, file, [key])
+        images = dataset(file, key)
+        check_images(path, images)
         numbered = [f"{path.stem}_{row}" for row in range(len(images))]
-        stems = _dataset(file, "stems").asstr()[:] if "stems" in file else numbered
+        stems = dataset(file, "stems").asstr()[:] if "stems" in file else numbered
         # A name becomes the name of a picture.
         return [Path(str(stem)).name for stem in stems], images[:]
 
 
-def _look(beginning: bytes) -> str:
+def _look_of(beginning: bytes) -> str:
     if not beginning:
         return "an empty file"
     for magic, name in _BEGINNINGS.items():
@@ -158,89 +178,5 @@ def _look(beginning: bytes) -> str:
 
 def _find_keys(path: Path, file: h5py.File, data: GlintData) -> tuple[str, str]:
     heatmaps = data.heatmaps if data.heatmaps in file or _FALLBACK not in file else _FALLBACK
-    _check_there(path, file, [data.images, heatmaps])
+    check_there(path, file, [data.images, heatmaps])
     return data.images, heatmaps
-
-
-def _check_there(path: Path, file: h5py.File, keys: list[str]) -> None:
-    missing = [key for key in keys if not isinstance(file.get(key), h5py.Dataset)]
-    if missing:
-        raise DataError(
-            f"{path} must hold {' and '.join(f'`{key}`' for key in missing)}, but it holds "
-            f"{', '.join(file.keys()) or 'nothing'}; set `data.images` and `data.heatmaps` to the keys in the file."
-        )
-
-
-def _check(path: Path, file: h5py.File, keys: tuple[str, str], model: GlintModel) -> int:
-    """Gives the number of images, after everything that can be known without reading them all has been checked."""
-    images, heatmaps = (_dataset(file, key) for key in keys)
-    _check_images(path, images)
-    is_float = np.issubdtype(heatmaps.dtype, np.floating)
-    _check_kind(path, heatmaps, "float [N, glints, h, w]", good=heatmaps.ndim == 4 and is_float)
-    count, height, width = images.shape
-    if len(heatmaps) != count:
-        raise DataError(
-            f"{path} must hold as many heat maps as images, but `{keys[0]}` has {count} and `{keys[1]}` "
-            f"{len(heatmaps)}; make the file anew."
-        )
-    if height % SIDE_MULTIPLE or width % SIDE_MULTIPLE or min(height, width) < _SMALLEST_SIDE:
-        raise DataError(
-            f"`{keys[0]}` in {path} must have sides that are multiples of {SIDE_MULTIPLE}, {_SMALLEST_SIDE} or more, "
-            f"but got {height} x {width}; resize the images, for the network halves them four times."
-        )
-    _check_maps(path, keys, heatmaps.shape, (height, width), model)
-    first = heatmaps[0]
-    if not (first.min() >= 0 and first.max() <= 1):
-        raise DataError(
-            f"`{keys[1]}` in {path} must be from 0 to 1, but the first goes from {first.min():g} to {first.max():g}; "
-            "divide the maps by their largest value."
-        )
-    if "present" in file and (present := _dataset(file, "present")).shape != heatmaps.shape[:2]:
-        raise DataError(
-            f"`present` in {path} must be [{count}, {model.num_glints}], but got {list(present.shape)}; "
-            "make the file anew."
-        )
-    return count
-
-
-def _check_images(path: Path, images: h5py.Dataset) -> None:
-    _check_kind(path, images, "uint8 [N, H, W]", good=images.ndim == 3 and images.dtype == np.uint8)
-    if len(images) == 0:
-        raise DataError(f"`{_name(images)}` in {path} must hold images, but it is empty; name another file.")
-
-
-def _check_kind(path: Path, dataset: h5py.Dataset, wanted: str, *, good: bool) -> None:
-    if not good:
-        raise DataError(
-            f"`{_name(dataset)}` in {path} must be {wanted}, but got {dataset.dtype} {list(dataset.shape)}; "
-            "make the file anew or name another key."
-        )
-
-
-def _check_maps(
-    path: Path, keys: tuple[str, str], shape: tuple[int, ...], side: tuple[int, int], model: GlintModel
-) -> None:
-    if shape[1] != model.num_glints:
-        raise DataError(
-            f"`{keys[1]}` in {path} must have one map for each of {model.num_glints} glints, but got {shape[1]}; "
-            f"set `model.num_glints` to {shape[1]}."
-        )
-    wanted = tuple(length // model.output_stride for length in side)
-    if shape[2:] == wanted:
-        return
-    fitting = [stride for stride in (1, 2, 4) if shape[2:] == tuple(length // stride for length in side)]
-    advice = f"set `model.output_stride` to {fitting[0]}" if fitting else "make the file anew"
-    raise DataError(
-        f"`{keys[1]}` in {path} must be {wanted[0]} x {wanted[1]} for images of {side[0]} x {side[1]} and "
-        f"`model.output_stride` {model.output_stride}, but got {shape[2]} x {shape[3]}; {advice}."
-    )
-
-
-def _name(dataset: h5py.Dataset) -> str:
-    return str(dataset.name).lstrip("/")
-
-
-def _dataset(file: h5py.File, key: str) -> h5py.Dataset:
-    dataset = file[key]
-    assert isinstance(dataset, h5py.Dataset), f"{key} is a {type(dataset).__name__}"
-    return dataset

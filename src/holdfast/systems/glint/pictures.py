@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor, nn
 
 from holdfast.systems.glint.config import GlintConfig
-from holdfast.systems.glint.metrics import Peaks, find_peaks
+from holdfast.systems.glint.peaks import Peaks, find_peaks
 
 _READABLE = 384
 """Height, in pixels, up to which a picture of one eye is enlarged."""
@@ -80,13 +80,15 @@ class _Pen:
 
     def circle(self, glint: int, place: tuple[float, float]) -> None:
         x, y = self._at(place)
-        reach = 1.25 * self._reach
+        reach = 1.3 * self._reach
         self._draw.ellipse((x - reach, y - reach, x + reach, y + reach), outline=colour(glint), width=self._width)
 
     def cross(self, glint: int, place: tuple[float, float]) -> None:
+        """Draws a cross that is open in its middle, so that one sees what lies there."""
         x, y = self._at(place)
-        for way in (-1, 1):
-            ends = (x - self._reach, y - way * self._reach, x + self._reach, y + way * self._reach)
+        near, far = 0.45 * self._reach, 1.2 * self._reach
+        for right, down in ((-1, -1), (-1, 1), (1, -1), (1, 1)):
+            ends = (x + right * near, y + down * near, x + right * far, y + down * far)
             self._draw.line(ends, fill=colour(glint), width=self._width)
 
     def label(self, glint: int, place: tuple[float, float]) -> None:

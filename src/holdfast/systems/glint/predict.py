@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, count
@@ -13,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import nn
 
 from holdfast import durable
@@ -21,7 +20,8 @@ from holdfast.engine.system import device_of
 from holdfast.errors import DataError
 from holdfast.systems.glint.config import SIDE_MULTIPLE, GlintConfig
 from holdfast.systems.glint.eye_file import HDF5_SUFFIXES, read_images
-from holdfast.systems.glint.metrics import Peaks, find_peaks
+from holdfast.systems.glint.eye_images import Unreadable, pictures_in, read_grey, resized
+from holdfast.systems.glint.peaks import Peaks, find_peaks
 from holdfast.systems.glint.pictures import overlay, places
 
 
@@ -72,7 +72,7 @@ def predict(
 def _find(config: GlintConfig, model: nn.Module, image: Image.Image) -> Peaks:
     """Finds the glints of one image, in its own pixels."""
     width, height = _working_size(model, image)
-    pixels = torch.from_numpy(np.array(_resized(image, (width, height)), dtype=np.float32) / 255)
+    pixels = torch.from_numpy(np.array(resized(image, (width, height)), dtype=np.float32) / 255)
     with torch.no_grad():
         maps = torch.sigmoid(model(pixels[None, None].to(device_of(model))).float()).cpu()
     peaks = find_peaks(maps, stride=config.model.output_stride, threshold=config.detection.threshold)
@@ -92,12 +92,6 @@ def _possible(side: int) -> int:
     return max(2, round(side / SIDE_MULTIPLE)) * SIDE_MULTIPLE
 
 
-def _resized(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    shrinks = image.width > size[0] and image.height > size[1]
-    # By area, as training images are made; enlarging by area would repeat pixels.
-    return image.resize(size, Image.Resampling.BOX if shrinks else Image.Resampling.BILINEAR)
-
-
 def _images(config: GlintConfig, inputs: Sequence[Path]) -> list[_Input]:
     """Lists all images, and says what is none before anything is predicted."""
     images = []
@@ -112,8 +106,7 @@ def _images(config: GlintConfig, inputs: Sequence[Path]) -> list[_Input]:
 
 
 def _in_folder(folder: Path) -> list[_Input]:
-    known = Image.registered_extensions()
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in known)
+    paths = pictures_in(folder)
     if not paths:
         raise DataError(f"`predict` must be given pictures, but the folder {folder} holds none; name another one.")
     return [_file(path) for path in paths]
@@ -128,27 +121,12 @@ def _in_hdf5(path: Path, key: str) -> list[_Input]:
 
 
 def _file(path: Path) -> _Input:
-    with _opened(path):
-        return _Input(str(path), path.stem, partial(_read_grey, path))
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+    # Read once before anything is written: a picture that was cut short shows it only at its end.
     try:
-        with Image.open(path) as image:
-            yield image
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        reason = "no known format" if isinstance(error, UnidentifiedImageError) else str(error)
-        raise DataError(
-            f"`predict` must be given pictures, but {path} cannot be read ({reason}); leave it out."
-        ) from error
-
-
-def _read_grey(path: Path) -> Image.Image:
-    with _opened(path) as image:
-        if image.mode.startswith("I;16"):  # Pillow would cut 16 bits off at 255 instead of scaling them
-            return Image.fromarray((np.array(image) >> 8).astype(np.uint8))
-        return image.convert("L")
+        read_grey(path)
+    except Unreadable as reason:
+        raise DataError(f"{path} must be a picture, but cannot be read ({reason}); leave it out.") from reason
+    return _Input(str(path), path.stem, partial(read_grey, path))
 
 
 def _unused(name: str, used: set[str]) -> str:

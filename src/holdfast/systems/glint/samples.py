@@ -8,23 +8,28 @@ are no glints lie off the ring. Everything about eye *i* is a function of (seed,
 from __future__ import annotations
 
 import io
-import os
+import json
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from holdfast import durable
 from holdfast.errors import DataError
+from holdfast.systems.glint.annotations import labelme_document
+from holdfast.systems.glint.eye_writing import BLOCK, Block, Drawing, write_eyes
+from holdfast.systems.glint.maps import draw_maps
 
 NUM_GLINTS = 8
 NUM_PICTURES = 8
 _SIGMA_SCALE = 1.2
-_SIGMA_MIN = 4.0  # one pixel of a map at stride 4: narrower, and a peak between two pixels would fall below 1/2
-_CHUNK = 64
+# Two pixels of a map at stride 2: a focal loss makes a disc of each Gaussian, whose many border pixels say where its
+# middle is; a narrower one has too few of them.
+_SIGMA_MIN = 4.0
 _DROPPED = 0.12
 
 Floats = NDArray[np.float64]
@@ -41,7 +46,7 @@ class Eye:
     present: NDArray[np.uint8]
 
 
-def make_data(folder: Path, samples: int, seed: int, *, image_size: int = 96, stride: int = 4) -> str:
+def make_data(folder: Path, samples: int, seed: int, *, image_size: int = 96, stride: int = 2) -> str:
     """Writes a data set of generated eyes, and some held-out eyes as pictures for `predict`; says what it wrote.
 
     Raises:
@@ -50,53 +55,76 @@ def make_data(folder: Path, samples: int, seed: int, *, image_size: int = 96, st
     data_file = folder / f"eyes_{image_size}.h5"
     pictures = [folder / "images" / f"eye_{number:02}.png" for number in range(1, NUM_PICTURES + 1)]
     for path in [data_file, *pictures]:
-        if path.exists():
-            raise DataError(f"`make-data` must write new files, but {path} exists; remove it or choose another folder.")
+        _refuse_existing(path)
     durable.make_folder(folder / "images")
     for number, path in enumerate(pictures):
-        picture = io.BytesIO()
-        Image.fromarray(draw_eye(image_size, (seed, 1, number)).image).save(picture, format="png")
-        durable.write_file(path, picture.getvalue())
+        durable.write_file(path, _png(draw_eye(image_size, (seed, 1, number))))
     # The data set last: its existence means that all is there.
-    with durable.replacing(data_file) as descriptor, os.fdopen(descriptor, "r+b", closefd=False) as stream:
-        _write(stream, samples, seed, image_size, stride)
+    blocks = (_block(rows, seed, image_size, stride) for rows in _blocks(samples))
+    write_eyes(data_file, blocks, samples, Drawing(sigma_scale=_SIGMA_SCALE, sigma_min=_SIGMA_MIN))
     return f"wrote {samples} eyes to {data_file} and {NUM_PICTURES} held-out eyes to {folder / 'images'}"
 
 
-def _write(stream: io.BufferedRandom, samples: int, seed: int, size: int, stride: int) -> None:
-    side = size // stride
-    rows = min(_CHUNK, samples)
-    with h5py.File(stream, "w") as file:
-        file.attrs.update(
-            num_classes=NUM_GLINTS, sigma_scale=_SIGMA_SCALE, sigma_min=_SIGMA_MIN, prefix="g",
-            img_h=size, img_w=size, hm_h=side, hm_w=side,
-        )  # fmt: skip
-        kinds = {
-            "images": ("u1", (size, size)),
-            "heatmaps": ("f2", (NUM_GLINTS, side, side)),
-            "present": ("u1", (NUM_GLINTS,)),
-        }
-        images, heatmaps, present = (
-            file.create_dataset(key, (samples, *shape), kind, chunks=(rows, *shape), compression="gzip")
-            for key, (kind, shape) in kinds.items()
-        )
-        file["stems"] = np.array([f"eye_{index:06}" for index in range(samples)], dtype=h5py.string_dtype())
-        for start in range(0, samples, _CHUNK):
-            eyes = [draw_eye(size, (seed, 0, index)) for index in range(start, min(start + _CHUNK, samples))]
-            part = slice(start, start + len(eyes))
-            images[part] = np.stack([eye.image for eye in eyes])
-            heatmaps[part] = np.stack([draw_heatmaps(eye, size, stride) for eye in eyes])
-            present[part] = np.stack([eye.present for eye in eyes])
+def make_raw(folder: Path, samples: int, seed: int, *, image_size: int = 96) -> str:
+    """Writes the same eyes as pictures, each with its Labelme file, as `convert` takes them; says what it wrote.
+
+    Raises:
+        DataError: When the folder exists already.
+    """
+    _refuse_existing(folder)
+    durable.make_folder(folder.parent)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as temporary:
+        building = Path(temporary) / folder.name
+        building.mkdir()
+        for index in range(samples):
+            eye, stem = draw_eye(image_size, (seed, 0, index)), _stem(index)
+            (building / f"{stem}.png").write_bytes(_png(eye))
+            circles = {
+                f"g{glint + 1}": (x, y, radius)
+                for glint, ((x, y), radius) in enumerate(zip(eye.positions.tolist(), eye.radii.tolist(), strict=True))
+                if eye.present[glint]
+            }
+            document = labelme_document(f"{stem}.png", (image_size, image_size), circles)
+            (building / f"{stem}.json").write_text(json.dumps(document, indent=2))
+        # Renamed as a whole, so that the folder has all eyes or does not exist.
+        building.rename(folder)
+    return f"wrote {samples} pictures with their Labelme files to {folder}"
+
+
+def _refuse_existing(path: Path) -> None:
+    if path.exists():
+        raise DataError(f"`make-data` must write new files, but {path} exists; remove it or choose another folder.")
+
+
+def _png(eye: Eye) -> bytes:
+    picture = io.BytesIO()
+    Image.fromarray(eye.image).save(picture, format="png")
+    return picture.getvalue()
+
+
+def _stem(index: int) -> str:
+    return f"eye_{index:06}"
+
+
+def _blocks(samples: int) -> Iterator[range]:
+    for start in range(0, samples, BLOCK):
+        yield range(start, min(start + BLOCK, samples))
+
+
+def _block(rows: range, seed: int, size: int, stride: int) -> Block:
+    eyes = [draw_eye(size, (seed, 0, index)) for index in rows]
+    return Block(
+        images=np.stack([eye.image for eye in eyes]),
+        heatmaps=np.stack([draw_heatmaps(eye, size, stride) for eye in eyes]),
+        present=np.stack([eye.present for eye in eyes]),
+        stems=[_stem(index) for index in rows],
+    )
 
 
 def draw_heatmaps(eye: Eye, size: int, stride: int) -> NDArray[np.float16]:
-    """Draws one Gaussian per glint that is there, at the maps' own resolution, so that its peak stays near 1."""
-    centres = (np.arange(size // stride) + 0.5) * stride - 0.5
-    x, y = eye.positions[:, 0, None], eye.positions[:, 1, None]
-    square = (centres - y)[:, :, None] ** 2 + (centres - x)[:, None, :] ** 2
-    sigma = np.maximum(_SIGMA_MIN, eye.radii * _SIGMA_SCALE)[:, None, None]
-    maps = np.exp(-square / (2 * sigma**2)) * (square <= (3 * sigma) ** 2)
-    return (maps * eye.present[:, None, None]).astype(np.float16)
+    """Draws one Gaussian per glint that is there."""
+    sigma = np.maximum(_SIGMA_MIN, eye.radii * _SIGMA_SCALE)
+    return draw_maps(eye.positions, np.stack([sigma, sigma], axis=1), eye.present, size=(size, size), stride=stride)
 
 
 def draw_eye(size: int, key: tuple[int, ...]) -> Eye:

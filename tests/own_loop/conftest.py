@@ -1,0 +1,3 @@
+from tests.prove.conftest import forks
+
+__all__ = ["forks"]
