@@ -9,11 +9,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 
 from holdfast import durable, randomness
 from holdfast.checkpoint import archive
 from holdfast.checkpoint.fit import check_fit, check_optimizer_fit, versions_of, with_versions
+from holdfast.checkpoint.parts import check_scaler_fit, with_containers_of
 from holdfast.checkpoint.plain import KeyPath
 from holdfast.checkpoint.retention import Keep
 from holdfast.checkpoint.store import BEST, Store
@@ -168,20 +170,20 @@ def load_checkpoint(
     target = _unwrapped(model)
     with archive.checked(checkpoint_path) as found:
         outline = found.outline()
-        _check(checkpoint_path, outline, target, optimizer)
+        _check(checkpoint_path, outline, target, optimizer, scaler)
         state = found.load(_live_tensors(outline, target, optimizer).get)
     target.load_state_dict(with_versions(state["model_state_dict"], state.get("model_versions")))
     parts = {"optimizer": optimizer, "scheduler": scheduler, "scaler": scaler}
     for name, part in parts.items():
         saved = state.get(f"{name}_state_dict")
         if part is not None and saved is not None:
-            part.load_state_dict(saved)
+            part.load_state_dict(with_containers_of(part.state_dict(), saved) if part is scheduler else saved)
     if restore_rng_state and state.get("rng_state") is not None:
         randomness.restore(state["rng_state"])
     return state if place.type == "cpu" else _moved(state, place)
 
 
-def _check(path: str | Path, outline: Mapping[str, Any], model: nn.Module, optimizer: Any) -> None:
+def _check(path: str | Path, outline: Mapping[str, Any], model: nn.Module, optimizer: Any, scaler: Any) -> None:
     """Makes sure that a checkpoint fits what it is loaded into."""
     if "model_state_dict" not in outline:
         raise CheckpointMismatch(
@@ -191,6 +193,8 @@ def _check(path: str | Path, outline: Mapping[str, Any], model: nn.Module, optim
     check_fit(str(path), model.state_dict(), outline["model_state_dict"])
     if isinstance(optimizer, Optimizer) and outline.get("optimizer_state_dict") is not None:
         check_optimizer_fit("optimizer_state_dict", optimizer, outline["optimizer_state_dict"])
+    if isinstance(scaler, GradScaler) and outline.get("scaler_state_dict") is not None:
+        check_scaler_fit("scaler_state_dict", scaler, outline["scaler_state_dict"])
 
 
 def _live_tensors(outline: Mapping[str, Any], model: nn.Module, optimizer: Any) -> dict[KeyPath, Tensor]:

@@ -45,7 +45,9 @@ def bytes_of(storage: torch.UntypedStorage) -> Tensor:
 def tensor_in(memory: Tensor, note: TensorNote) -> Tensor:
     """Gives the noted tensor as a view of the bytes of its storage."""
     offset = int(memory.storage_offset()) // note.dtype.itemsize + note.offset
-    return torch.empty(0, dtype=note.dtype).set_(cast(Any, memory.untyped_storage()), offset, note.size, note.stride)
+    # Not torch.empty(0, dtype=...), which warns for some types.
+    empty = torch.empty(0, dtype=torch.uint8).view(note.dtype)
+    return empty.set_(cast(Any, memory.untyped_storage()), offset, note.size, note.stride)
 
 
 def is_laid_out_as(target: Tensor, note: TensorNote) -> bool:

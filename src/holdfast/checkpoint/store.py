@@ -6,6 +6,7 @@ survives kills, copies and moves. Each change is one rename, link or removal, so
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -25,7 +26,7 @@ _NUMBERED = re.compile(r"checkpoint_(epoch|step)\d+\.pth")
 
 
 class PartlySaved(OSError):
-    """A state stands under its number and as the latest, but the best or the removal of old ones had to wait."""
+    """A state stands, but one of its other names (latest, best) or the removal of old ones had to wait."""
 
     def __init__(self, path: Path, error: OSError) -> None:
         super().__init__(error.errno, error.strerror, error.filename)
@@ -49,6 +50,7 @@ class Store:
         self.tell = tell
         self._lock = durable.Lock(self.folder / ".lock")
         self._good: set[tuple[int, int]] = set()
+        self._is_read_only = False
         self._told: set[str] = set()
 
     def save(self, state: Mapping[str, Any], *, number: str | None = None, is_best: bool = False) -> Path:
@@ -66,9 +68,9 @@ class Store:
         with durable.replacing(path) as descriptor:
             archive.write(descriptor, state)
         self._good.add(_identity(path))
-        if number:
-            durable.link(path, self.folder / LATEST)
         try:
+            if number:
+                durable.link(path, self.folder / LATEST)
             if is_best:
                 self._make_best(path, state)
             else:
@@ -91,14 +93,15 @@ class Store:
     def load_newest(self) -> tuple[Path, dict[str, Any]] | None:
         """Gives the newest good checkpoint and its state, every byte checked; None when there is none.
 
-        A damaged file is set aside as `NAME.damaged` and named, and the next older one is tried.
+        A damaged file is set aside as `NAME.damaged` and named, and the next older one is tried. In a folder that
+        cannot be written to, nothing is set aside or mended.
 
         Raises:
             CheckpointError: When there are checkpoints, but none of them can be read.
         """
         if not self.folder.is_dir():
             return None
-        self._take()
+        self._take_if_possible()
         is_empty = not self._named(lambda name: name in (LATEST, BEST) or _NUMBERED.fullmatch(name))
         for path in self._newest_first():
             try:
@@ -110,7 +113,8 @@ class Store:
                 self.tell(f"{path} cannot be read ({error}); an older checkpoint is used.")
                 continue
             self._good.add(_identity(path))
-            self._mend_links(path, state)
+            if not self._is_read_only:
+                self._mend_links(path, state)
             return path, state
         if is_empty:
             return None
@@ -202,6 +206,17 @@ class Store:
         except BaseException:
             self._lock.release()
             raise
+
+    def _take_if_possible(self) -> None:
+        """Takes the folder's lock, unless nobody could write there anyway."""
+        try:
+            self._take()
+            self._is_read_only = False
+        except OSError as error:
+            if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+                raise
+            self._is_read_only = True
+            self._tell_once(f"{self.folder} cannot be written to ({error.strerror}), so nothing is mended there.")
 
     def _newest_first(self) -> list[Path]:
         """Every checkpoint but the best by what it has done, newest first, each file once; then the best."""
@@ -310,6 +325,9 @@ class Store:
 
     def _set_aside(self, path: Path, error: CheckpointError) -> None:
         """Renames a damaged file, and takes its other names (latest, best) from it."""
+        if self._is_read_only:
+            self._tell_once(str(error))
+            return
         others = [other for other in self._named(lambda name: name != path.name) if other.samefile(path)]
         aside = path.with_name(f"{path.name}.damaged")
         counter = 2
