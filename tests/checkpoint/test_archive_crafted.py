@@ -177,7 +177,7 @@ def test_any_edited_description_is_read_as_pytorch_reads_it_or_found_damaged(edi
 
 
 @pytest.mark.long
-@settings(max_examples=30_000, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10_000, deadline=None, suppress_health_check=list(HealthCheck))
 @given(edits=EDITS)
 def test_any_of_very_many_edited_descriptions_is_read_as_pytorch_reads_it_or_found_damaged(edits, tmp_path, original):
     edit_and_read(edits, tmp_path, original)

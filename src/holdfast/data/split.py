@@ -43,17 +43,21 @@ class Split:
         """Gives the split as it is kept in a checkpoint."""
         return {"count": self.count, "held_out": torch.tensor(self.held_out), "fingerprint": self.fingerprint}
 
+    def fits(self, state: dict[str, Any]) -> bool:
+        """Says whether a split that was kept is one of this data."""
+        return (self.count, self.fingerprint) == (state["count"], state["fingerprint"])
+
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes over a split that was kept.
 
         Raises:
             DataError: When it was one of other data.
         """
-        ours, theirs = (self.count, self.fingerprint), (state["count"], state["fingerprint"])
-        if ours != theirs:
+        if not self.fits(state):
             raise DataError(
-                f"`data.path` must hold what the run began with, {theirs[0]} samples with the fingerprint {theirs[1]}, "
-                f"but got {ours[0]} with {ours[1]}; bring back that data, or start a new run with --init-from."
+                f"`data.path` must hold what the run began with, {state['count']} samples with the fingerprint "
+                f"{state['fingerprint']}, but got {self.count} with {self.fingerprint}; bring back that data, or start "
+                "a new run with --init-from."
             )
         self._divide(state["held_out"].tolist())
 

@@ -12,6 +12,7 @@ from holdfast.errors import UserError
 
 SYSTEMS = {
     "glint": "holdfast.systems.glint.system:system",
+    "inktrace": "holdfast.systems.inktrace.system:system",
 }
 
 

@@ -54,29 +54,21 @@ def test_some_seconds_of_training_show(here: Path, loss: str):
 @pytest.mark.long
 @pytest.mark.parametrize("data_seed", [1000, 2])
 @pytest.mark.parametrize("loss", ["focal", "hybrid"])
-def test_the_tiny_preset_locates_glints_to_half_a_pixel_in_three_minutes(
-    here: Path, two_threads: None, loss: str, data_seed: int
-):
-    began = time.monotonic()
+def test_the_tiny_preset_locates_glints_to_half_a_pixel_in_three_minutes(here: Path, loss: str, data_seed: int):
+    # One thread, and the time that it computes: less than two cores have in three minutes, whatever else they do.
+    began, computed = time.monotonic(), time.process_time()
     assert run(["make-data", "glint", "eyes", "--seed", str(data_seed)]) == 0
-    words = ["--preset", "tiny", "--data-path", "eyes", "--loss", loss, "--name", "tiny", "--time-limit", "3m"]
-    assert run(["train", "glint", *words]) == 0, "done within its time"
-    took = time.monotonic() - began
+    words = ["--preset", "tiny", "--data-path", "eyes", "--loss", loss, "--name", "tiny"]
+    assert run(["train", "glint", *words]) == 0
+    took, computed = time.monotonic() - began, time.process_time() - computed
     trained = holdfast.load_run("runs/tiny")
     config = trained.config.training
     assert (config.optimizer.name, config.ema) == ("adam", None)
     assert sum(weights.numel() for weights in trained.model.parameters()) >= 100_000
     scores = judged(trained.model, trained.config, size=96, eyes=200)
-    print(f"{loss}, eyes {data_seed}: F1 {scores['F1']:.4f}, error {scores['Error']:.3f} px, {took:.0f} s")
+    print(f"{loss}, eyes {data_seed}: F1 {scores['F1']:.4f}, error {scores['Error']:.3f} px; {took:.0f} s, ", end="")
+    print(f"{computed:.0f} s of one core")
+    assert computed <= 180
     for kept in (scores, {name.removeprefix("val/"): value for name, value in trained.metrics.items()}):
         assert kept["F1"] >= 0.95
         assert kept["Error"] <= 0.5
-
-
-@pytest.fixture
-def two_threads():
-    """The two cores that the target is given for."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(threads)

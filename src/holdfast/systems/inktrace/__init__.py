@@ -1,0 +1,1 @@
+"""InkTrace: the strokes of hand-drawn ink as dense fields, learned in two stages."""
