@@ -31,6 +31,8 @@ class TrainedRun:
     metrics: dict[str, float]
     checkpoint: Path
     stage: str
+    data_state: dict[str, Any]
+    """Where its data was, and how it was divided."""
 
 
 def load_trained(path: Path, *, load_system: Callable[[str], System], options: Callable[[System], Layer]) -> TrainedRun:
@@ -65,6 +67,7 @@ def load_trained(path: Path, *, load_system: Callable[[str], System], options: C
         metrics=dict(state["metrics"]),
         checkpoint=path,
         stage=state["stage"],
+        data_state=dict(state.get("data_state") or {}),
     )
 
 
@@ -72,6 +75,9 @@ def evaluate(trained: TrainedRun) -> dict[str, float]:
     """Gives the loss and the metrics of a trained model on the held-out data, named like `val/F1`."""
     device = choose_device(trained.config.device)
     data = build_data(trained.system, trained.config)
+    split = trained.data_state.get("split")
+    if split is not None and data.split is not None and data.split.fits(split):
+        data.split.load_state_dict(split)
     evaluation = build_evaluation(trained.system, trained.config, data, device, stage=trained.stage)
     if evaluation is None:
         raise ConfigError(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from holdfast.checkpoint.encoding import Encoded
+from holdfast.checkpoint.encoding import encode
 from holdfast.checkpoint.skeleton import SkeletonError, decode, notes_in
 
 
@@ -48,7 +48,7 @@ def test_a_name_in_the_place_of_a_value_is_refused():
         list(notes_in(decode(b"\x80\x02}(X\x01\x00\x00\x00acos\nsystem\nu.")))
 
 
-VALID = bytes(Encoded({"a": [1, 2.5, None, True, b"x", "y", 1 << 90], 3: {"b": ()}}, {}))
+VALID = bytes(encode({"a": [1, 2.5, None, True, b"x", "y", 1 << 90], 3: {"b": ()}}, {}))
 
 
 @settings(max_examples=300, deadline=None)

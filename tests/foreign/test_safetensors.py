@@ -125,3 +125,11 @@ def test_tensors_that_start_anywhere_are_read(tmp_path):
 def test_a_header_that_says_anything_else_is_refused(tmp_path, header, data, error, what):
     with pytest.raises(error, match=what):
         read(tmp_path, header, data)
+
+
+def test_a_shape_of_a_million_dimensions_is_refused_at_once(tmp_path):
+    shape = b",".join([b"9"] * 1_000_000)
+    header = b'{"a":{"dtype":"F32","shape":[' + shape + b'],"data_offsets":[0,0]}}'
+    (tmp_path / "bomb.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
+    with pytest.raises((UnreadableFile, UnsafeFile), match="is not described as it must be"):
+        open_file(tmp_path / "bomb.safetensors")

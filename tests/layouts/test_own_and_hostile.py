@@ -182,3 +182,17 @@ def test_no_content_makes_a_layout_fail_otherwise_than_in_words(tmp_path):
                 outcomes["refused"] += 1
     assert outcomes["translated"] > 500
     assert outcomes["not its own"] > 500
+
+
+def test_an_index_of_no_weights_ends_in_words(tmp_path):
+    (tmp_path / "model.safetensors.index.json").write_text('{"weight_map": {}}')
+    with pytest.raises(HoldfastError):
+        read_any(tmp_path)
+
+
+def test_what_an_imported_file_says_that_it_lacks_may_be_anything(tmp_path):
+    state = {"version": 1, "epoch": 1, "step": 1, "model_state_dict": {"w": torch.ones(2)}}
+    descriptor = os.open(tmp_path / "odd.pth", os.O_RDWR | os.O_CREAT, 0o644)
+    archive.write(descriptor, state | {"metadata": {"imported": {"absent": 5, "missing": {"a": 1}}}})
+    os.close(descriptor)
+    assert read_any(tmp_path / "odd.pth").state["epoch"] == 1

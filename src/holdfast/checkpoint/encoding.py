@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeAlias
 
 from torch import Tensor
@@ -24,42 +26,46 @@ _PART = 64 * 1024
 """Characters of a long text that are encoded in one go."""
 
 
+@dataclass(frozen=True)
 class Encoded:
-    """A state as a skeleton, whose bytes never need to stand in memory together.
+    """A state as a skeleton, whose bytes never need to stand in memory together."""
 
-    Args:
-        state: What `tensors_of` has accepted; a large one must not change before it has been written.
-        notes: What stands in the place of each tensor.
-    """
-
-    def __init__(self, state: Mapping[str, Any], notes: Mapping[KeyPath, TensorNote]) -> None:
-        self._state, self._notes = state, notes
-        self._kept: bytes | None = None
-        self.length = 0
-        first = bytearray()
-
-        def count(data: bytes) -> None:
-            self.length += len(data)
-            if self.length <= _KEPT:
-                first.extend(data)
-
-        self.send(count)
-        if self.length <= _KEPT:
-            self._kept = bytes(first)
-
-    def send(self, put: Put) -> None:
-        """Gives the bytes, from the first to the last, piece by piece."""
-        if self._kept is not None:
-            put(self._kept)
-            return
-        put(tokens.START)
-        _send(dict(self._state), (), self._notes, put)
-        put(tokens.END)
+    length: int
+    send: Callable[[Put], object]
+    """Gives the bytes, from the first to the last, piece by piece."""
 
     def __bytes__(self) -> bytes:
         data = bytearray()
         self.send(data.extend)
         return bytes(data)
+
+
+def encode(state: Mapping[str, Any], notes: Mapping[KeyPath, TensorNote]) -> Encoded:
+    """Gives the skeleton of a state; a large state must not change before it has been written.
+
+    Args:
+        state: What `tensors_of` has accepted.
+        notes: What stands in the place of each tensor.
+    """
+    first, length = bytearray(), 0
+
+    def count(data: bytes) -> None:
+        nonlocal length
+        length += len(data)
+        if length <= _KEPT:
+            first.extend(data)
+
+    _send_state(state, notes, count)
+    if length > _KEPT:
+        return Encoded(length, partial(_send_state, state, notes))
+    kept = bytes(first)
+    return Encoded(length, lambda put: put(kept))
+
+
+def _send_state(state: Mapping[str, Any], notes: Mapping[KeyPath, TensorNote], put: Put) -> None:
+    put(tokens.START)
+    _send(dict(state), (), notes, put)
+    put(tokens.END)
 
 
 def _send(value: Any, path: KeyPath, notes: Mapping[KeyPath, TensorNote], put: Put) -> None:

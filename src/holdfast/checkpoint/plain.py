@@ -53,14 +53,9 @@ def _visit(value: Any, path: KeyPath, above: tuple[int, ...], found: dict[KeyPat
     elif type(value) in _CONTAINERS:
         _refuse_circles(value, path, above)
         above = (*above, id(value))
+        if isinstance(value, dict):
+            _check_keys(value, path)
         for key, item in value.items() if isinstance(value, dict) else enumerate(value):
-            if type(key) not in (str, int):
-                raise CheckpointError(
-                    f"A key of `{spell(path)}` must be a string or an integer, but got {key!r} ({name_of(key)}); "
-                    f"use str(...) or int(...)."
-                )
-            if problem := _too_large(key):
-                raise CheckpointError(f"A key of `{spell(path)}` {problem}.")
             if type(item) not in _OF_FIXED_SIZE:
                 _visit(item, (*path, key), above, found)
     elif problem := _too_large(value):
@@ -70,6 +65,17 @@ def _visit(value: Any, path: KeyPath, above: tuple[int, ...], found: dict[KeyPat
             f"`{spell(path)}` must be a plain value (dict, list, tuple, str, int, float, bool, None, bytes) "
             f"or a tensor, but got {name_of(value)}; {advice_for(value)}."
         )
+
+
+def _check_keys(value: dict[Any, Any], path: KeyPath) -> None:
+    for key in value:
+        if type(key) not in (str, int):
+            raise CheckpointError(
+                f"A key of `{spell(path)}` must be a string or an integer, but got {key!r} ({name_of(key)}); "
+                f"use str(...) or int(...)."
+            )
+        if problem := _too_large(key):
+            raise CheckpointError(f"A key of `{spell(path)}` {problem}.")
 
 
 def _refuse_circles(value: Any, path: KeyPath, above: tuple[int, ...]) -> None:
@@ -91,17 +97,18 @@ def _too_large(value: Any) -> str | None:
 
 def is_too_large(size: Sequence[int], dtype: torch.dtype) -> bool:
     """Says whether torch could not count the bytes of a tensor if it were laid out without holes."""
-    return math.prod(length or 1 for length in size) * dtype.itemsize >= COUNTS_BELOW
+    count = math.prod(size) or math.prod(length or 1 for length in size)
+    return count * dtype.itemsize >= COUNTS_BELOW
 
 
 def _storable(tensor: Tensor, path: KeyPath) -> Tensor:
     """Gives the plain tensor behind a parameter, with its values as they stand in memory."""
-    if is_lazy(tensor):
-        raise CheckpointError(
-            f"`{spell(path)}` must have a shape, but belongs to a lazy module that has seen no input; "
-            "run one batch through the model first."
-        )
     if type(tensor) not in (Tensor, torch.nn.Parameter):
+        if is_lazy(tensor):
+            raise CheckpointError(
+                f"`{spell(path)}` must have a shape, but belongs to a lazy module that has seen no input; "
+                "run one batch through the model first."
+            )
         raise CheckpointError(
             f"`{spell(path)}` must be a plain tensor, but got {name_of(tensor)}; {advice_for(tensor)}."
         )

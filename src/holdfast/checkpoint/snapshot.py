@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from holdfast.checkpoint.encoding import Encoded
+from holdfast.checkpoint.encoding import Encoded, encode
 from holdfast.checkpoint.memory import bytes_of
 from holdfast.checkpoint.plain import tensors_of
 from holdfast.checkpoint.skeleton import TensorNote, elements_spanned
@@ -56,7 +56,7 @@ def take(state: Mapping[str, Any]) -> Snapshot:
     tensors = tensors_of(state)
     shared = _shared_memory(tensors.values())
     notes = {path: _note(tensor, shared[_address(tensor)]) for path, tensor in tensors.items()}
-    return Snapshot(Encoded(state, notes), tuple(memory.bytes_on_cpu() for memory in shared.values()))
+    return Snapshot(encode(state, notes), tuple(memory.bytes_on_cpu() for memory in shared.values()))
 
 
 def _address(tensor: Tensor) -> tuple[torch.device, int]:

@@ -72,7 +72,7 @@ def _print(found: Comparison) -> None:
 
 
 def _print_weights(found: Comparison) -> None:
-    from holdfast.cli.tables import print_columns, short
+    from holdfast.cli.tables import clean, print_columns, short
 
     moved = sorted((one for one in found.moved if one.changed), key=lambda one: -_rank(one))
     same = len(found.moved) - len(moved)
@@ -96,11 +96,11 @@ def _print_weights(found: Comparison) -> None:
         print_columns(rows, right=(2, 3, 4, 5, 6))
         _print_rest(len(moved))
     for name, (one, other) in _first(found.reshaped):
-        print(f"  {short(name)}: {one} in A, {other} in B")
+        print(f"  {short(clean(name))}: {one} in A, {other} in B")
     for letter, names in zip("AB", found.only, strict=True):
         if names:
             more = f" and {len(names) - _MOST_ROWS} more" if len(names) > _MOST_ROWS else ""
-            print(f"  only in {letter}: {', '.join(names[:_MOST_ROWS])}{more}")
+            print(f"  only in {letter}: {', '.join(short(clean(name)) for name in names[:_MOST_ROWS])}{more}")
 
 
 def _rank(one: Moved) -> float:

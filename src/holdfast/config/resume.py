@@ -13,6 +13,8 @@ from holdfast.errors import ConfigError
 MAY_CHANGE = (
     "data.num_workers",
     "data.path",
+    "data.preload",
+    "data.shared_memory",
     "device",
     "logging.*",
     "run.*",

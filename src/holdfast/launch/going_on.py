@@ -30,7 +30,7 @@ def restore_into(training: Training, path: Path, state: Mapping[str, Any], say: 
         rate = training.learner.base_rates[0]
         say(
             f"{path.name} has no optimizer state: weights, counters and the best are restored, "
-            f"the optimizer starts anew at rate {rate:g}; expect an unsteady first epoch"
+            f"the optimizer starts anew at rate {rate:g}; expect an unsteady first epoch (another rate: --lr)"
         )
     clock = training.clock
     say(f"going on from {path} (epoch {clock.epoch}, step {clock.step})")

@@ -26,4 +26,6 @@ def duration(seconds: float) -> str:
 
 
 def _named(side: str, values: Mapping[str, float]) -> str:
-    return f"{side} " + ", ".join(f"{name} {value:.4g}" for name, value in values.items()) if values else ""
+    # What has a slash is a detail (`F1/g3`): it is on the curves and in the files.
+    named = [f"{name} {value:.4g}" for name, value in values.items() if "/" not in name]
+    return f"{side} {', '.join(named)}" if named else ""

@@ -68,6 +68,10 @@ def read_safetensors(data: mmap.mmap, spending: Spending) -> dict[str, Any]:
     return content
 
 
+_MOST_DIMENSIONS = 64
+"""As many as a tensor can have."""
+
+
 def _header_length(data: mmap.mmap) -> int:
     return int.from_bytes(data[:_LENGTH_BYTES], "little")
 
@@ -101,7 +105,8 @@ def _note(name: str, note: Any) -> tuple[torch.dtype, tuple[int, ...], int, int]
         case {"dtype": str() as kind, "shape": list() as shape, "data_offsets": [int() as first, int() as stop]}:
             if kind not in _DTYPES:
                 raise Broken(f"its tensor `{shown(name)}` has the type {shown(kind)}, which is not known")
-            if all(type(length) is int and length >= 0 for length in shape) and 0 <= first <= stop:
+            is_shape = len(shape) <= _MOST_DIMENSIONS and all(type(n) is int and 0 <= n < 1 << 63 for n in shape)
+            if is_shape and 0 <= first <= stop:
                 return _DTYPES[kind], tuple(shape), first, stop
     raise Broken(f"its tensor `{shown(name)}` is not described as it must be")
 

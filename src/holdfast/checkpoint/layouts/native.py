@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from holdfast.checkpoint.layouts.layout import PARTS, Translated
 from holdfast.checkpoint.layouts.source import Source
@@ -25,7 +26,12 @@ class Native:
         metadata = source.keys.get("metadata")
         imported = metadata.get(IMPORTED) if isinstance(metadata, Mapping) else None
         origin = imported if isinstance(imported, Mapping) else {}
-        absent, missing = (origin.get(name) or () for name in ("absent", "missing"))
+        absent, missing = (_names(origin.get(name)) for name in ("absent", "missing"))
         state = {name: value for name, value in source.keys.items() if name not in (*absent, *missing)}
         never = tuple(part for part in PARTS if part in absent)
         return Translated(self.name, source.path, state, absent=never, in_order=origin.get("in_order") is not False)
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    """Gives the names in a list from a file, which may be anything."""
+    return tuple(name for name in value if isinstance(name, str)) if isinstance(value, list | tuple) else ()

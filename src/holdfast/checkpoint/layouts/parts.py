@@ -65,7 +65,7 @@ def unwrapped(weights: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[st
         if any(word in new for new in names.values()):
             names = {old: new.replace(word, "") for old, new in names.items()}
             notes.append(f"`{word}` taken out of the names of the weights")
-    while all(new.startswith(PARALLEL) for new in names.values()):
+    while names and all(new.startswith(PARALLEL) for new in names.values()):
         names = {old: new.removeprefix(PARALLEL) for old, new in names.items()}
         if f"`{PARALLEL}` taken off the names of the weights" not in notes:
             notes.append(f"`{PARALLEL}` taken off the names of the weights")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from holdfast.checkpoint.foreign.refusals import shown
 from holdfast.checkpoint.layouts.layout import PARTS, WEIGHTS, Translated
 from holdfast.checkpoint.layouts.parts import weights_in
 from holdfast.checkpoint.layouts.source import Source
@@ -65,13 +66,14 @@ def weights_of_folder(source: Source) -> dict[str, Tensor]:
             return _weights_of_file(source, name)
     index = next(name for name in INDEXES if name in source.names)
     places = source.read_json(index).get("weight_map")
-    if not isinstance(places, dict) or not all(isinstance(file, str) for file in places.values()):
+    if not isinstance(places, dict) or not places or not all(isinstance(file, str) for file in places.values()):
         raise CheckpointError(f"`{source.path / index}` must say which file holds which weight; bring it back.")
     files = {file: _weights_of_file(source, file) for file in sorted(set(places.values()))}
     lost = [weight for weight, file in places.items() if weight not in files[file]]
     if lost:
+        where = shown(places[lost[0]])
         raise CheckpointError(
-            f"`{source.path}` must hold every weight of its index, but got no {lost[0]} in {places[lost[0]]}; "
+            f"`{source.path}` must hold every weight of its index, but got no {shown(lost[0])} in {where}; "
             "bring the file back."
         )
     # The index is sorted by name; the files themselves keep the order of the network, where their format does.
