@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.utils.data import IterableDataset
 
@@ -82,7 +83,13 @@ def build_data(system: System, config: Any) -> Data:
 def build_model(system: System, config: Any, device: torch.device) -> nn.Module:
     """Builds a system's model with the weights that belong to the seed."""
     seed_all(Keys(config.seed, "", "model")())
-    return system.model(config).to(device)
+    model = system.model(config)
+    if unknown := [name for name, weight in model.named_parameters() if is_lazy(weight)]:
+        raise ConfigError(
+            f"the model of the system `{system.name}` must know its shapes, but `{unknown[0]}` is lazy and has none; "
+            "run one batch through it in the function that builds it."
+        )
+    return model.to(device)
 
 
 def build_evaluation(system: System, config: Any, data: Data, device: torch.device, *, stage: str) -> Evaluation | None:

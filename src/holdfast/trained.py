@@ -11,7 +11,7 @@ from torch import nn
 
 from holdfast.assembly import build_data, build_evaluation, build_model
 from holdfast.checkpoint import archive
-from holdfast.checkpoint.fit import check_fit
+from holdfast.checkpoint.fit import check_fit, with_versions
 from holdfast.config import Layer, changes, plain_layer, resolve
 from holdfast.engine.device import choose_device
 from holdfast.engine.evaluate import evaluate as evaluate_model
@@ -54,9 +54,9 @@ def load_trained(path: Path, *, load_system: Callable[[str], System], options: C
     _refuse_another_network(resolve(system.config, stored).values, resolved.values)
     device = choose_device(resolved.config.device)
     model = build_model(system, resolved.config, device)
-    weights = (state["ema_state_dict"] or state)["model_state_dict"]
-    check_fit(str(path), model.state_dict(), weights)
-    model.load_state_dict(weights)
+    part = state["ema_state_dict"] or state
+    check_fit(str(path), model.state_dict(), part["model_state_dict"])
+    model.load_state_dict(with_versions(part["model_state_dict"], part.get("model_versions")))
     model.eval()
     return TrainedRun(
         system=system,

@@ -221,9 +221,16 @@ SHOWS = [
 ]
 BUFFER = ("model_state_dict", "1.running_mean")
 REDUNDANT = ["rng_state", "metric", "metrics", "scheduler_state_dict.base_rates"]
-SAME_IN_A_RUN_THAT_BEGINS = ["version", "stage", "model_versions", "data_state.order_version", "data_state.length"]
+SAME_IN_A_RUN_THAT_BEGINS = [
+    "version",
+    "stage",
+    "model_versions",
+    "ema_state_dict.model_versions",
+    "data_state.order_version",
+    "data_state.length",
+]
 SAME_IN_A_RUN_THAT_BEGINS += ["config", "metadata"]
-NOT_READ = ["model_versions", "scheduler_state_dict.base_rates"]
+NOT_READ = ["model_versions", "ema_state_dict.model_versions", "scheduler_state_dict.base_rates"]
 
 
 @pytest.fixture(scope="module")

@@ -195,9 +195,15 @@ def _memory_for(state: Any, index: Index, live: Mapping[KeyPath, Tensor]) -> lis
     """Gives the bytes that each storage is read into: those of a live tensor laid out alike, else fresh memory."""
     memory: dict[int, Tensor] = {}
     taken: set[int] = set()
+    widest: dict[int, int] = {}
+    for _, note in notes_in(state):
+        widest[note.storage] = max(widest.get(note.storage, 1), note.dtype.itemsize)
     for path, note in notes_in(state):
         target = live.get(path)
         if target is None or note.storage in memory or not is_laid_out_as(target, note):
+            continue
+        # Another tensor in the same storage may have wider numbers, which must begin at a whole one.
+        if int(target.storage_offset()) * target.dtype.itemsize % widest[note.storage]:
             continue
         # Where two live tensors are one but those in the file are two, only one may be read into it.
         if target.data_ptr() not in taken:

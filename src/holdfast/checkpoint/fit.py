@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
+from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
 from holdfast.errors import CheckpointMismatch
@@ -31,7 +32,8 @@ def check_fit(part: str, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> 
     problems += [f"{name} is not in the model" for name in theirs if name not in ours]
     for name, tensor in ours.items():
         other = theirs.get(name)
-        if isinstance(tensor, Tensor) and isinstance(other, Tensor) and tensor.shape != other.shape:
+        is_fixed = isinstance(tensor, Tensor) and _has_fixed_shape(name, tensor)
+        if is_fixed and isinstance(other, Tensor) and tensor.shape != other.shape:
             problems.append(f"{name} is {list(other.shape)} instead of {list(tensor.shape)}")
     if problems:
         hidden = len(problems) - _NAMED_AT_MOST
@@ -40,6 +42,11 @@ def check_fit(part: str, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> 
             f"`{part}` must fit the model, but {'; '.join(problems[:_NAMED_AT_MOST])}{more}; "
             "build the model that was saved."
         )
+
+
+def is_beside_weights(name: str) -> bool:
+    """Says whether a state dict holds under this name what a module gives as its extra state."""
+    return name.rpartition(".")[2] == "_extra_state"
 
 
 def check_optimizer_fit(part: str, optimizer: Optimizer, state: Mapping[str, Any]) -> None:
@@ -58,7 +65,9 @@ def check_optimizer_fit(part: str, optimizer: Optimizer, state: Mapping[str, Any
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     for number, values in state["state"].items():
         for name, value in values.items():
-            if name in _SHAPED_AS_PARAMETERS and value is not None and value.shape != parameters[number].shape:
+            if name not in _SHAPED_AS_PARAMETERS or value is None or is_lazy(parameters[number]):
+                continue
+            if value.shape != parameters[number].shape:
                 raise CheckpointMismatch(
                     f"`{part}` must fit the parameters, but {name} of parameter {number} is "
                     f"{list(value.shape)} instead of {list(parameters[number].shape)}; "
@@ -78,3 +87,11 @@ def with_versions(weights: Mapping[str, Any], versions: Mapping[str, int] | None
     metadata = OrderedDict((name, {"version": version}) for name, version in (versions or {}).items())
     noted._metadata = metadata  # pyright: ignore[reportAttributeAccessIssue]
     return noted if versions else weights
+
+
+def _has_fixed_shape(name: str, live: Tensor) -> bool:
+    """Says whether a tensor of a model takes only one of its own shape.
+
+    A lazy module gets its shapes from what is loaded, and what a module keeps beside its weights is its own business.
+    """
+    return not is_lazy(live) and not is_beside_weights(name)

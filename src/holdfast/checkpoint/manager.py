@@ -10,11 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
+from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
 from holdfast import durable, randomness
 from holdfast.checkpoint import archive
-from holdfast.checkpoint.fit import check_fit, check_optimizer_fit, versions_of, with_versions
+from holdfast.checkpoint.fit import check_fit, check_optimizer_fit, is_beside_weights, versions_of, with_versions
 from holdfast.checkpoint.parts import check_scaler_fit, with_containers_of
 from holdfast.checkpoint.plain import KeyPath
 from holdfast.checkpoint.retention import Keep
@@ -172,7 +173,8 @@ def load_checkpoint(
         outline = found.outline()
         _check(checkpoint_path, outline, target, optimizer, scaler)
         state = found.load(_live_tensors(outline, target, optimizer).get)
-    target.load_state_dict(with_versions(state["model_state_dict"], state.get("model_versions")))
+    weights = with_containers_of(target.state_dict(), state["model_state_dict"])
+    target.load_state_dict(with_versions(weights, state.get("model_versions")))
     parts = {"optimizer": optimizer, "scheduler": scheduler, "scaler": scaler}
     for name, part in parts.items():
         saved = state.get(f"{name}_state_dict")
@@ -203,7 +205,7 @@ def _live_tensors(outline: Mapping[str, Any], model: nn.Module, optimizer: Any) 
     if isinstance(optimizer, Optimizer) and outline.get("optimizer_state_dict") is not None:
         live["optimizer_state_dict"] = {"state": optimizer.state_dict()["state"]}
     saved = dict(_tensors(outline))
-    return {path: tensor for path, tensor in _tensors(live) if path in saved and _is_alike(tensor, saved[path])}
+    return {path: tensor for path, tensor in _tensors(live) if path in saved and _is_alike(path, tensor, saved[path])}
 
 
 def _tensors(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Tensor]]:
@@ -214,8 +216,10 @@ def _tensors(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Tensor]]
             yield from _tensors(item, (*path, key))
 
 
-def _is_alike(live: Tensor, saved: Tensor) -> bool:
-    return not live.is_meta and live.dtype == saved.dtype and live.shape == saved.shape
+def _is_alike(path: KeyPath, live: Tensor, saved: Tensor) -> bool:
+    if live.is_meta or is_lazy(live) or any(is_beside_weights(str(key)) for key in path):
+        return False
+    return live.dtype == saved.dtype and live.shape == saved.shape
 
 
 def _usable(device: str) -> torch.device:

@@ -20,6 +20,8 @@ from holdfast.checkpoint.manifest import digest_of, manifest, refuse_newer
 from holdfast.checkpoint.plan import CONSTANTS, MANIFEST, SKELETON, STORAGES_FROM, record_names
 from holdfast.errors import CheckpointError, DamagedCheckpoint
 
+_LONGEST_MANIFEST = 64 * 1024
+"""Bytes; a newer format may need more of them than ours."""
 _FIRST_HEADER = zip_layout.header(Record(SKELETON, length=0, offset=0, start=zip_layout.PAGE), checksum=0)
 
 
@@ -127,7 +129,7 @@ def _claimed_index(file: OpenFile) -> Index:
 
 
 def _refuse_newer_format(file: OpenFile, record: Record, checksum: int) -> None:
-    if record.length <= file.size and record.stop <= file.size:
+    if record.length <= _LONGEST_MANIFEST and record.stop <= file.size:
         content = file.read(record.start, record.length)
         if crc32(content) == checksum:
             refuse_newer(content)

@@ -50,7 +50,6 @@ class Store:
         self.tell = tell
         self._lock = durable.Lock(self.folder / ".lock")
         self._good: set[tuple[int, int]] = set()
-        self._is_read_only = False
         self._told: set[str] = set()
 
     def save(self, state: Mapping[str, Any], *, number: str | None = None, is_best: bool = False) -> Path:
@@ -60,6 +59,7 @@ class Store:
         its bytes. Only when they stand are older checkpoints removed.
 
         Raises:
+            PartlySaved: When the state stands, but the disk refuses what comes after; the next save mends it.
             OSError: When the disk refuses; what stood before still stands.
             CheckpointError: When the state holds what cannot be stored, or another process has the folder.
         """
@@ -113,7 +113,7 @@ class Store:
                 self.tell(f"{path} cannot be read ({error}); an older checkpoint is used.")
                 continue
             self._good.add(_identity(path))
-            if not self._is_read_only:
+            if self._lock.is_mine:
                 self._mend_links(path, state)
             return path, state
         if is_empty:
@@ -211,11 +211,10 @@ class Store:
         """Takes the folder's lock, unless nobody could write there anyway."""
         try:
             self._take()
-            self._is_read_only = False
         except OSError as error:
             if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
                 raise
-            self._is_read_only = True
+            self._lock.release()
             self._tell_once(f"{self.folder} cannot be written to ({error.strerror}), so nothing is mended there.")
 
     def _newest_first(self) -> list[Path]:
@@ -263,7 +262,7 @@ class Store:
         except (CheckpointError, OSError) as error:
             self._tell_once(str(error))
         else:
-            return counters if "step" in counters and "epoch" in counters else None
+            return counters if all(isinstance(counters.get(name), int) for name in ("step", "epoch")) else None
         return None
 
     def _are_good(self, staying: list[Path]) -> bool:
@@ -324,8 +323,8 @@ class Store:
         return counters is not None and all(counters[name] == state[name] for name in ("step", "epoch"))
 
     def _set_aside(self, path: Path, error: CheckpointError) -> None:
-        """Renames a damaged file, and takes its other names (latest, best) from it."""
-        if self._is_read_only:
+        """Renames a damaged file, and takes its other names (latest, best) from it; else only names it."""
+        if not self._lock.is_mine:
             self._tell_once(str(error))
             return
         others = [other for other in self._named(lambda name: name != path.name) if other.samefile(path)]

@@ -87,6 +87,7 @@ def capture(
             "stage": progress.clock.stage,
             "world_size": 1,
             "tracked": tracked.kinds(),
+            "versions": tracked.versions(),
             "threads": torch.get_num_threads(),
             **platform_facts(device_of(tracked.model())),
             "pid": os.getpid(),

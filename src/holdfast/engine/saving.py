@@ -65,8 +65,8 @@ class Saver:
             self.failures += 1
             self.has_failed, self.last_saved = True, error.path
             self._tell(
-                f"step {training.clock.step} is saved as {error.path.name}, but the best or the removal of old ones "
-                f"has to wait: {error.strerror}; the next save tries again"
+                f"step {training.clock.step} is saved as {error.path.name}, but its further names or the removal of "
+                f"old ones have to wait: {error.strerror}; the next save tries again"
             )
             return True
         except OSError as error:

@@ -12,7 +12,13 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from holdfast.checkpoint import archive
-from holdfast.checkpoint.fit import check_fit, check_optimizer_fit
+from holdfast.checkpoint.fit import (
+    check_fit,
+    check_optimizer_fit,
+    is_beside_weights,
+    versions_of,
+    with_versions,
+)
 from holdfast.checkpoint.parts import check_scaler_fit, with_containers_of
 from holdfast.errors import CheckpointError, CheckpointMismatch, UserError
 
@@ -43,6 +49,11 @@ class Tracked:
     def state_dicts(self) -> dict[str, Any]:
         """Gives the state of every part, each under the name that it has in a checkpoint."""
         return {name + SUFFIX: part.state_dict() for name, part in self.parts.items()}
+
+    def versions(self) -> dict[str, dict[str, int]]:
+        """Gives, for every network, the versions that its modules note beside their weights."""
+        networks = {name: part for name, part in self.parts.items() if isinstance(part, nn.Module)}
+        return {name: versions_of(network.state_dict()) for name, network in networks.items()}
 
     def kinds(self) -> dict[str, str]:
         """Gives the class of every part."""
@@ -79,9 +90,12 @@ class Tracked:
             raise CheckpointMismatch(
                 f"`{name}` must be a {kinds[name]} as in the checkpoint, but got {kind}; begin a new run for that."
             )
-        saved = state[name + SUFFIX]
+        saved: Any = state[name + SUFFIX]
         if isinstance(part, nn.Module):
             check_fit(name + SUFFIX, part.state_dict(), saved)
+            own = {key: deepcopy(value) if is_beside_weights(key) else value for key, value in saved.items()}
+            versions = state["metadata"].get("versions", {}).get(name)
+            saved = with_versions(with_containers_of(part.state_dict(), own), versions)
         elif isinstance(part, Optimizer):
             check_optimizer_fit(name + SUFFIX, part, saved)
         else:
